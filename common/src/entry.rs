@@ -1,0 +1,154 @@
+//! What can stand at a path. Absence is `Option::None`.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::time::Timestamp;
+
+/// A file, a directory or a symbolic link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Entry {
+    /// A regular file.
+    File(File),
+    /// A symbolic link, never followed.
+    Link(Link),
+    /// A directory; its times are its own and not compared.
+    Dir {
+        /// Permission bits, `0o7777` at most.
+        mode: u32,
+    },
+}
+
+/// A regular file: its content by digest, and its metadata.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Identity of the content.
+    pub digest: Digest,
+    /// Length in bytes.
+    pub size: u64,
+    /// Permission bits, `0o7777` at most.
+    pub mode: u32,
+    /// Time of the last modification.
+    pub modified: Timestamp,
+}
+
+/// A symbolic link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Where it points: any bytes, never interpreted.
+    #[serde(with = "bytes_arc")]
+    pub target: Arc<[u8]>,
+    /// Time of the last modification; carried, not compared.
+    pub modified: Timestamp,
+}
+
+/// The kind of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A symbolic link.
+    Link,
+    /// A directory.
+    Dir,
+}
+
+impl Entry {
+    /// Which kind of entry it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Entry::File(_) => Kind::File,
+            Entry::Link(_) => Kind::Link,
+            Entry::Dir { .. } => Kind::Dir,
+        }
+    }
+
+    /// Whether it is a directory.
+    #[must_use]
+    pub fn is_dir(&self) -> bool {
+        matches!(self, Entry::Dir { .. })
+    }
+
+    /// The file, when it is one.
+    #[must_use]
+    pub fn as_file(&self) -> Option<&File> {
+        match self {
+            Entry::File(file) => Some(file),
+            _ => None,
+        }
+    }
+
+    /// Size in bytes as a listing shows it: of a link, its target's length.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match self {
+            Entry::File(file) => file.size,
+            Entry::Link(link) => link.target.len() as u64,
+            Entry::Dir { .. } => 0,
+        }
+    }
+
+    /// Time of the last modification; directories have none that we keep.
+    #[must_use]
+    pub fn modified(&self) -> Option<Timestamp> {
+        match self {
+            Entry::File(file) => Some(file.modified),
+            Entry::Link(link) => Some(link.modified),
+            Entry::Dir { .. } => None,
+        }
+    }
+
+    /// Whether both have the same content; metadata may differ.
+    #[must_use]
+    pub fn same_content(&self, other: &Entry) -> bool {
+        match (self, other) {
+            (Entry::File(a), Entry::File(b)) => a.digest == b.digest,
+            (Entry::Link(a), Entry::Link(b)) => a.target == b.target,
+            (Entry::Dir { .. }, Entry::Dir { .. }) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether nothing that is synchronized differs: all but the time of a link.
+    #[must_use]
+    pub fn same(&self, other: &Entry) -> bool {
+        match (self, other) {
+            (Entry::Link(a), Entry::Link(b)) => a.target == b.target,
+            _ => self == other,
+        }
+    }
+}
+
+/// [`Entry::same`] for entries that may be absent.
+#[must_use]
+pub fn same(a: Option<&Entry>, b: Option<&Entry>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a.same(b),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+mod bytes_arc {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::limits::LINK_BYTES_MAX;
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(de: D) -> Result<Arc<[u8]>, D::Error> {
+        let bytes = serde_bytes::ByteBuf::deserialize(de)?;
+        if bytes.is_empty() || bytes.len() > LINK_BYTES_MAX || bytes.contains(&0) {
+            return Err(serde::de::Error::custom("not a link target"));
+        }
+        Ok(bytes.as_slice().into())
+    }
+}

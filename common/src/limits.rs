@@ -1,0 +1,43 @@
+//! Every bound of the system in one place.
+//!
+//! A bound that crosses the wire or guards memory is named here, with its unit last, so that the
+//! relations between them can be checked at compile time.
+
+/// Longest path component, in bytes: the kernel's `NAME_MAX`.
+pub const NAME_BYTES_MAX: usize = 255;
+/// Longest path that we carry, in bytes. Far above `PATH_MAX`: we walk by directory handles.
+pub const PATH_BYTES_MAX: usize = 64 * 1024;
+/// Longest symbolic link target, in bytes: `PATH_MAX`.
+pub const LINK_BYTES_MAX: usize = 4096;
+/// The reserved name in a root. Nothing with this first component is ever synchronized.
+pub const RESERVED_NAME: &[u8] = b".lab3";
+
+/// Content of at most this size travels inside the message that announces it.
+pub const INLINE_BYTES_MAX: u64 = 64 * 1024;
+/// Content is read, sent and written in pieces of at most this size.
+pub const PIECE_BYTES_MAX: usize = 256 * 1024;
+/// Pieces that one transfer may have asked for and not yet received.
+pub const PIECES_IN_FLIGHT_MAX: usize = 16;
+/// Files below this size are never sent as chunks against an older version.
+pub const DELTA_BYTES_MIN: u64 = 1024 * 1024;
+
+/// Largest frame before the handshake is over, in bytes.
+pub const HELLO_BYTES_MAX: usize = 4 * 1024;
+/// Largest frame, in bytes.
+pub const FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Rows in one message of an inventory, an observation or a listing.
+pub const ROWS_PER_MESSAGE_MAX: usize = 1000;
+/// Inline content in one message of rows, in bytes.
+pub const INLINE_PER_MESSAGE_MAX: usize = 1024 * 1024;
+
+/// Changes that may be under way at one side.
+pub const CHANGES_IN_FLIGHT_MAX: usize = 1024;
+
+/// A file that stays open for writing is taken when it was quiet for this long, in milliseconds.
+pub const QUIET_MS: u64 = 100;
+/// … and at the latest this long after its first unseen write, in milliseconds.
+pub const STALE_MS: u64 = 1000;
+
+const _: () = assert!(PIECE_BYTES_MAX + HELLO_BYTES_MAX < FRAME_BYTES_MAX);
+const _: () = assert!(INLINE_BYTES_MAX as usize <= PIECE_BYTES_MAX);
+const _: () = assert!(INLINE_PER_MESSAGE_MAX + PATH_BYTES_MAX < FRAME_BYTES_MAX);

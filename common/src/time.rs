@@ -1,0 +1,90 @@
+//! Times: file times as they are on disk, and the moments that the core is told.
+//!
+//! `chrono` is used here only, to write times for people. The core never reads a clock: a
+//! [`Moment`] arrives with every event.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+
+/// A file's time: seconds since 1970 (may be negative) and nanoseconds.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Timestamp {
+    /// Whole seconds since 1970-01-01T00:00:00Z, rounded down.
+    pub seconds: i64,
+    /// Nanoseconds within the second, below one billion.
+    pub nanos: u32,
+}
+
+impl Timestamp {
+    /// The wall clock's time now. For records that people read; it never decides anything.
+    #[must_use]
+    pub fn now() -> Timestamp {
+        let now = Utc::now();
+        Timestamp { seconds: now.timestamp(), nanos: now.timestamp_subsec_nanos().min(999_999_999) }
+    }
+
+    /// `2026-11-21T09:50:00.123456789Z`; times that no calendar has are given as seconds.
+    #[must_use]
+    pub fn rfc3339(&self) -> String {
+        match DateTime::<Utc>::from_timestamp(self.seconds, self.nanos) {
+            Some(time) => time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+            None => format!("@{}.{:09}", self.seconds, self.nanos),
+        }
+    }
+
+    /// `20261121-095000`, in UTC, for names of conflict copies.
+    #[must_use]
+    pub fn compact(&self) -> String {
+        match DateTime::<Utc>::from_timestamp(self.seconds, 0) {
+            Some(time) => time.format("%Y%m%d-%H%M%S").to_string(),
+            None => format!("@{}", self.seconds),
+        }
+    }
+
+    /// `2026-11-21 09:50:00` in the reader's own time zone.
+    #[must_use]
+    pub fn local(&self) -> String {
+        match DateTime::<Utc>::from_timestamp(self.seconds, 0) {
+            Some(time) => {
+                time.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S").to_string()
+            }
+            None => format!("@{}", self.seconds),
+        }
+    }
+}
+
+/// A moment of a clock that only runs forward, in milliseconds since some start.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// The moment `ms` milliseconds later.
+    #[must_use]
+    pub fn after_ms(self, ms: u64) -> Moment {
+        Moment(self.0.saturating_add(ms))
+    }
+
+    /// Milliseconds from `earlier` to here; zero when it is not earlier.
+    #[must_use]
+    pub fn ms_since(self, earlier: Moment) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_before_1970_and_beyond_calendars_are_written() {
+        let before = Timestamp { seconds: -1, nanos: 999_999_999 };
+        assert_eq!(before.rfc3339(), "1969-12-31T23:59:59.999999999Z");
+        assert_eq!(before.compact(), "19691231-235959");
+        let beyond = Timestamp { seconds: i64::MAX, nanos: 0 };
+        assert!(beyond.rfc3339().starts_with('@'));
+    }
+}

@@ -1,0 +1,92 @@
+//! A tree: which entry stands at which path.
+//!
+//! A flat ordered map. In a well-formed tree the parent of every path is a directory.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use crate::entry::Entry;
+use crate::path::RelPath;
+
+/// Entries by path.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tree {
+    rows: BTreeMap<RelPath, Entry>,
+}
+
+impl Tree {
+    /// The entry at a path.
+    #[must_use]
+    pub fn get(&self, path: &RelPath) -> Option<&Entry> {
+        self.rows.get(path)
+    }
+
+    /// Puts an entry, or absence, at a path; answers what was there.
+    pub fn set(&mut self, path: &RelPath, entry: Option<Entry>) -> Option<Entry> {
+        match entry {
+            Some(entry) => match self.rows.get_mut(path) {
+                Some(row) => Some(std::mem::replace(row, entry)),
+                None => self.rows.insert(path.clone(), entry),
+            },
+            None => self.rows.remove(path),
+        }
+    }
+
+    /// All rows, parents before children.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&RelPath, &Entry)> {
+        self.rows.iter()
+    }
+
+    /// The rows after `path`, in order; all rows when it is `None`.
+    pub fn after(&self, path: Option<&RelPath>) -> impl Iterator<Item = (&RelPath, &Entry)> {
+        let from = path.map_or(Bound::Unbounded, |p| Bound::Excluded(p.as_bytes()));
+        self.rows.range::<[u8], _>((from, Bound::Unbounded))
+    }
+
+    /// The rows below a path, without its own.
+    pub fn below(&self, path: &RelPath) -> impl DoubleEndedIterator<Item = (&RelPath, &Entry)> {
+        let (low, high) = path.bounds_below();
+        self.rows
+            .range::<[u8], _>((Bound::Included(low.as_slice()), Bound::Excluded(high.as_slice())))
+    }
+
+    /// Moves a path and all below it. What stood at the new place is replaced row by row.
+    pub fn rename(&mut self, from: &RelPath, to: &RelPath) {
+        let moved: Vec<RelPath> = std::iter::once(from.clone())
+            .chain(self.below(from).map(|(path, _)| path.clone()))
+            .collect();
+        for path in moved {
+            if let Some(entry) = self.rows.remove(&path)
+                && let Ok(new) = path.rebase(from, to)
+            {
+                self.rows.insert(new, entry);
+            }
+        }
+    }
+
+    /// How many rows there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Whether every parent of a row is a directory.
+    #[must_use]
+    pub fn is_well_formed(&self) -> bool {
+        self.rows.keys().all(|path| {
+            path.parent().is_none_or(|parent| self.get(&parent).is_some_and(Entry::is_dir))
+        })
+    }
+}
+
+impl FromIterator<(RelPath, Entry)> for Tree {
+    fn from_iter<I: IntoIterator<Item = (RelPath, Entry)>>(rows: I) -> Self {
+        Tree { rows: rows.into_iter().collect() }
+    }
+}

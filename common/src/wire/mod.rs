@@ -1,0 +1,8 @@
+//! Who speaks to whom, and in which words.
+//!
+//! Server A dials server B and says [`message::Order`]s; B answers with [`message::Report`]s.
+//! Either may ask the other for content. A client dials server A and says one
+//! [`client::Request`]. Every frame is a length and a CBOR value, see `docs/protocol.md`.
+
+pub mod client;
+pub mod message;
