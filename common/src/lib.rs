@@ -16,4 +16,6 @@ pub mod side;
 pub mod time;
 pub mod tree;
 
+pub mod replica;
+
 pub mod wire;

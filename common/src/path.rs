@@ -5,7 +5,9 @@
 //! parents first, and its reverse children first.
 
 use std::borrow::Borrow;
+use std::collections::{BTreeMap, btree_map};
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -120,6 +122,15 @@ impl RelPath {
     pub fn bounds_below(&self) -> (Vec<u8>, Vec<u8>) {
         ([&self.0, b"/".as_slice()].concat(), [&self.0, b"0".as_slice()].concat())
     }
+}
+
+/// The rows of a map that lie below a path, without its own.
+pub fn rows_below<'m, V>(
+    map: &'m BTreeMap<RelPath, V>,
+    path: &RelPath,
+) -> btree_map::Range<'m, RelPath, V> {
+    let (low, high) = path.bounds_below();
+    map.range::<[u8], _>((Bound::Included(low.as_slice()), Bound::Excluded(high.as_slice())))
 }
 
 fn check(bytes: &[u8]) -> Result<(), PathError> {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use crate::entry::Entry;
-use crate::path::RelPath;
+use crate::path::{RelPath, rows_below};
 
 /// Entries by path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,9 +45,7 @@ impl Tree {
 
     /// The rows below a path, without its own.
     pub fn below(&self, path: &RelPath) -> impl DoubleEndedIterator<Item = (&RelPath, &Entry)> {
-        let (low, high) = path.bounds_below();
-        self.rows
-            .range::<[u8], _>((Bound::Included(low.as_slice()), Bound::Excluded(high.as_slice())))
+        rows_below(&self.rows, path)
     }
 
     /// Moves a path and all below it. What stood at the new place is replaced row by row.

@@ -178,6 +178,8 @@ pub struct Observation {
     pub moved: Vec<(RelPath, RelPath)>,
     /// Problems that came (`Some`) and went (`None`).
     pub problems: Vec<(RelPath, Option<Problem>)>,
+    /// Whether the next observation belongs to the same look: nothing is decided before its end.
+    pub more: bool,
 }
 
 /// A path and what is there now.

@@ -1,0 +1,390 @@
+//! What this side knows of its tree, and the order in which it says so.
+//!
+//! Observers look at the disk and committers change it, at the same time. A look that began before
+//! a commit and is told after it would report the old state as news, and the coordinator would
+//! take it for a user's edit. So every look carries a [`Ticket`], and a finding that a commit has
+//! touched since is not told but looked at again. Reports leave under the same mutex that guards
+//! the rows: their order is the order of knowing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::entry::Entry;
+use crate::limits::{INLINE_PER_MESSAGE_MAX, ROWS_PER_MESSAGE_MAX};
+use crate::path::{RelPath, rows_below};
+use crate::problem::Problem;
+use crate::replica::stamp::Stamp;
+use crate::wire::message::{Observation, Report, Row as ReportedRow};
+
+/// A path's entry and the stamp under which it was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// The stamp, taken before reading and found equal afterwards.
+    pub stamp: Stamp,
+    /// What was read.
+    pub entry: Entry,
+}
+
+/// What a look at a path found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// An entry, and its content when it is a small file that was read just now.
+    Present(Row, Option<Vec<u8>>),
+    /// Nothing there.
+    Absent,
+    /// Something kept us from knowing. What was known before stands.
+    Unknown(Problem),
+}
+
+/// When a look began.
+#[derive(Debug)]
+#[must_use]
+pub struct Ticket(u64);
+
+/// Where reports go. Called under the mutex: it must only queue.
+pub type Reporter = Box<dyn Fn(Report) + Send + Sync>;
+
+/// The knowledge of one side.
+pub struct Known {
+    inner: Mutex<Inner>,
+    report: Reporter,
+}
+
+#[derive(Default)]
+struct Inner {
+    rows: BTreeMap<RelPath, Row>,
+    /// Directories by device and inode, to find where a moved one came from.
+    directories: BTreeMap<(u64, u64), RelPath>,
+    problems: BTreeMap<RelPath, Problem>,
+    /// Paths with a commit under way.
+    committing: BTreeSet<RelPath>,
+    /// Counts beginnings and ends of commits.
+    clock: u64,
+    /// When a commit last touched a path, as long as an open look may care.
+    touched: BTreeMap<RelPath, u64>,
+    open_looks: u64,
+    /// Rows that changed since they were last saved.
+    unsaved: BTreeSet<RelPath>,
+    /// Nothing is reported before somebody asked for an inventory.
+    asked: bool,
+}
+
+impl Known {
+    /// Starts with what was remembered.
+    pub fn new(rows: BTreeMap<RelPath, Row>, report: Reporter) -> Known {
+        let directories = rows
+            .iter()
+            .filter(|(_, row)| row.entry.is_dir())
+            .map(|(path, row)| ((row.stamp.dev, row.stamp.ino), path.clone()))
+            .collect();
+        let inner = Inner { rows, directories, ..Inner::default() };
+        Known { inner: Mutex::new(inner), report }
+    }
+
+    /// The row of a path.
+    pub fn row(&self, path: &RelPath) -> Option<Row> {
+        self.lock().rows.get(path).cloned()
+    }
+
+    /// Where the directory with this inode was when it was last seen.
+    pub fn directory_of(&self, stamp: &Stamp) -> Option<RelPath> {
+        self.lock().directories.get(&(stamp.dev, stamp.ino)).cloned()
+    }
+
+    /// The known paths directly in a directory; `None` is the root.
+    pub fn children(&self, directory: Option<&RelPath>) -> Vec<RelPath> {
+        self.lock().children(directory)
+    }
+
+    /// All known paths below a path.
+    pub fn below(&self, path: &RelPath) -> Vec<RelPath> {
+        rows_below(&self.lock().rows, path).map(|(p, _)| p.clone()).collect()
+    }
+
+    /// How many paths are known.
+    pub fn len(&self) -> usize {
+        self.lock().rows.len()
+    }
+
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All known directories.
+    pub fn directories(&self) -> Vec<RelPath> {
+        let inner = self.lock();
+        inner.rows.iter().filter(|(_, r)| r.entry.is_dir()).map(|(p, _)| p.clone()).collect()
+    }
+
+    /// The paths that have a problem.
+    pub fn troubled(&self) -> Vec<RelPath> {
+        self.lock().problems.keys().cloned().collect()
+    }
+
+    /// Begins a look at the disk.
+    pub fn look(&self) -> Ticket {
+        let mut inner = self.lock();
+        inner.open_looks += 1;
+        Ticket(inner.clock)
+    }
+
+    /// Ends a look: takes the findings over, reports what is news, and answers the paths that must
+    /// be looked at again because a commit touched them meanwhile.
+    pub fn tell(&self, ticket: Ticket, findings: BTreeMap<RelPath, Finding>) -> BTreeSet<RelPath> {
+        let mut inner = self.lock();
+        let (again, fresh) = inner.sift(&ticket, findings);
+        inner.open_looks -= 1;
+        if inner.open_looks == 0 {
+            inner.touched.clear();
+        }
+        let mut news = Observation { moved: inner.moves(&fresh), ..Observation::default() };
+        let (mut bytes, mut told_part) = (0, false);
+        for (path, finding) in fresh {
+            let Some(row) = inner.take(path, finding, &mut news.problems) else { continue };
+            bytes += row.content.as_ref().map_or(0, |c| c.len());
+            news.rows.push(row);
+            if news.rows.len() >= ROWS_PER_MESSAGE_MAX || bytes >= INLINE_PER_MESSAGE_MAX / 2 {
+                news.more = true;
+                inner.say(&self.report, Report::Observed(std::mem::take(&mut news)));
+                told_part = true;
+                bytes = 0;
+            }
+        }
+        if told_part || news != Observation::default() {
+            inner.say(&self.report, Report::Observed(news));
+        }
+        again
+    }
+
+    /// Begins a commit that touches these paths.
+    pub fn begin(&self, paths: &[&RelPath]) {
+        let mut inner = self.lock();
+        inner.clock += 1;
+        inner.committing.extend(paths.iter().map(|&p| p.clone()));
+    }
+
+    /// Ends a commit: takes over what it left, moves what it renamed, and reports its outcome.
+    pub fn finish(
+        &self,
+        paths: &[&RelPath],
+        renamed: Option<(&RelPath, &RelPath)>,
+        left: Vec<(RelPath, Option<Row>)>,
+        report: Report,
+    ) {
+        let mut inner = self.lock();
+        inner.clock += 1;
+        for &path in paths {
+            inner.committing.remove(path);
+            if inner.open_looks > 0 {
+                let clock = inner.clock;
+                inner.touched.insert(path.clone(), clock);
+            }
+        }
+        if let Some((from, to)) = renamed {
+            inner.rename(from, to);
+        }
+        for (path, row) in left {
+            inner.problems.remove(&path);
+            inner.put(path, row);
+        }
+        inner.say(&self.report, report);
+    }
+
+    /// Reports everything that is known.
+    pub fn inventory(&self) {
+        let mut inner = self.lock();
+        inner.asked = true;
+        let mut rows = Vec::new();
+        for (path, row) in &inner.rows {
+            rows.push((path.clone(), row.entry.clone()));
+            if rows.len() == ROWS_PER_MESSAGE_MAX {
+                let rows = std::mem::take(&mut rows);
+                (self.report)(Report::Inventory { rows, problems: Vec::new(), last: false });
+            }
+        }
+        let problems = inner.problems.iter().map(|(p, q)| (p.clone(), q.clone())).collect();
+        (self.report)(Report::Inventory { rows, problems, last: true });
+    }
+
+    /// Nobody listens any more; nothing is reported until the next inventory.
+    pub fn hush(&self) {
+        self.lock().asked = false;
+    }
+
+    /// Reports something that is not about rows, in its place in the order.
+    pub fn say(&self, report: Report) {
+        self.lock().say(&self.report, report);
+    }
+
+    /// Takes the rows that changed since the last call, to be saved.
+    pub fn unsaved(&self) -> Vec<(RelPath, Option<Row>)> {
+        let mut inner = self.lock();
+        let paths = std::mem::take(&mut inner.unsaved);
+        paths
+            .into_iter()
+            .map(|p| {
+                let row = inner.rows.get(&p).cloned();
+                (p, row)
+            })
+            .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn say(&self, reporter: &Reporter, report: Report) {
+        if self.asked {
+            reporter(report);
+        }
+    }
+
+    fn children(&self, directory: Option<&RelPath>) -> Vec<RelPath> {
+        let inside: Box<dyn Iterator<Item = &RelPath>> = match directory {
+            Some(directory) => Box::new(rows_below(&self.rows, directory).map(|(p, _)| p)),
+            None => Box::new(self.rows.keys()),
+        };
+        let depth = directory.map_or(0, |d| d.as_bytes().len() + 1);
+        inside.filter(|p| !p.as_bytes()[depth..].contains(&b'/')).cloned().collect()
+    }
+
+    /// Separates what may be told from what a commit touched since the look began.
+    fn sift(
+        &self,
+        ticket: &Ticket,
+        findings: BTreeMap<RelPath, Finding>,
+    ) -> (BTreeSet<RelPath>, BTreeMap<RelPath, Finding>) {
+        let recent = self.touched.iter().filter(|&(_, &when)| when > ticket.0);
+        let stale: BTreeMap<RelPath, ()> =
+            recent.map(|(p, _)| p).chain(&self.committing).map(|p| (p.clone(), ())).collect();
+        if stale.is_empty() {
+            return (BTreeSet::new(), findings);
+        }
+        let mut again = BTreeSet::new();
+        let mut fresh = BTreeMap::new();
+        for (path, finding) in findings {
+            if is_touched(&stale, &path, &finding) {
+                again.insert(path);
+            } else {
+                fresh.insert(path, finding);
+            }
+        }
+        (again, fresh)
+    }
+
+    /// Pairs what disappeared with what appeared: one inode, and for files one content.
+    fn moves(&self, fresh: &BTreeMap<RelPath, Finding>) -> Vec<(RelPath, RelPath)> {
+        let mut gone: BTreeMap<(u64, u64), (&RelPath, &Row)> = BTreeMap::new();
+        for path in fresh.iter().filter(|(_, f)| !matches!(f, Finding::Unknown(_))).map(|(p, _)| p)
+        {
+            let Some(row) = self.rows.get(path) else { continue };
+            let stays = match &fresh[path] {
+                Finding::Present(now, _) => now.stamp.same_inode(&row.stamp),
+                _ => false,
+            };
+            if !stays {
+                gone.insert((row.stamp.dev, row.stamp.ino), (path, row));
+            }
+        }
+        if gone.is_empty() {
+            return Vec::new();
+        }
+        let mut moved: Vec<(RelPath, RelPath)> = Vec::new();
+        for (to, finding) in fresh {
+            let Finding::Present(now, _) = finding else { continue };
+            let Some(&(from, row)) = gone.get(&(now.stamp.dev, now.stamp.ino)) else { continue };
+            let implied = |(f, t): &(RelPath, RelPath)| {
+                to.is_below(t) && from.is_below(f) && to.rebase(t, f).as_ref() == Ok(from)
+            };
+            if from != to
+                && row.entry.same_content(&now.entry)
+                && !moved.iter().rev().take(64).any(implied)
+            {
+                moved.push((from.clone(), to.clone()));
+            }
+        }
+        moved
+    }
+
+    /// Takes one finding over; answers the row to report, when it is news.
+    fn take(
+        &mut self,
+        path: RelPath,
+        finding: Finding,
+        problems: &mut Vec<(RelPath, Option<Problem>)>,
+    ) -> Option<ReportedRow> {
+        if let Finding::Unknown(problem) = finding {
+            if self.problems.get(&path) != Some(&problem) {
+                self.problems.insert(path.clone(), problem.clone());
+                problems.push((path, Some(problem)));
+            }
+            return None;
+        }
+        if self.problems.remove(&path).is_some() {
+            problems.push((path.clone(), None));
+        }
+        let (row, content) = match finding {
+            Finding::Present(row, content) => (Some(row), content),
+            _ => (None, None),
+        };
+        let old = self.rows.get(&path);
+        if old == row.as_ref() {
+            return None;
+        }
+        let entry = row.as_ref().map(|r| r.entry.clone());
+        let news = !crate::entry::same(old.map(|r| &r.entry), entry.as_ref());
+        self.put(path.clone(), row);
+        let content = content.map(ByteBuf::from);
+        news.then_some(ReportedRow { path, entry, content })
+    }
+
+    fn put(&mut self, path: RelPath, row: Option<Row>) {
+        if let Some(old) = self.rows.get(&path)
+            && old.entry.is_dir()
+        {
+            let key = (old.stamp.dev, old.stamp.ino);
+            if self.directories.get(&key) == Some(&path) {
+                self.directories.remove(&key);
+            }
+        }
+        self.unsaved.insert(path.clone());
+        match row {
+            Some(row) => {
+                if row.entry.is_dir() {
+                    self.directories.insert((row.stamp.dev, row.stamp.ino), path.clone());
+                }
+                self.rows.insert(path, row);
+            }
+            None => {
+                self.rows.remove(&path);
+            }
+        }
+    }
+
+    fn rename(&mut self, from: &RelPath, to: &RelPath) {
+        let mut moved: Vec<RelPath> =
+            rows_below(&self.rows, from).map(|(p, _)| p.clone()).collect();
+        moved.insert(0, from.clone());
+        for old in moved {
+            let Ok(new) = old.rebase(from, to) else { continue };
+            let row = self.rows.get(&old).cloned();
+            self.put(old, None);
+            self.put(new, row);
+        }
+    }
+}
+
+/// Whether a commit may have changed what was found: at the path, above it, or, when no directory
+/// was found there, below it.
+fn is_touched(touched: &BTreeMap<RelPath, ()>, path: &RelPath, finding: &Finding) -> bool {
+    let is_dir = matches!(finding, Finding::Present(row, _) if row.entry.is_dir());
+    touched.contains_key(path)
+        || !is_dir && rows_below(touched, path).next().is_some()
+        || path.ancestors().any(|above| touched.contains_key(&above))
+}

@@ -1,0 +1,8 @@
+//! One directory on disk: seeing what is there, giving content, carrying out changes.
+//!
+//! All access goes through [`root::Root`], an open handle on the directory, component by
+//! component, so that no link and no `..` leads out of it. This code blocks, and runs on threads
+//! of its own; it has no opinion: what to do is decided by the coordinator.
+
+pub mod known;
+pub mod stamp;

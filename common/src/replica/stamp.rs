@@ -1,0 +1,45 @@
+//! What a stat call tells of a file: enough to see that it is still the one that was read.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
+
+/// Identity, size and times of an inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Device.
+    pub dev: u64,
+    /// Inode number; recycled by file systems, so never enough alone.
+    pub ino: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Time of the last modification; a user can set it.
+    pub modified: Timestamp,
+    /// Time of the last change of anything; nobody can set it. A rename changes it.
+    pub changed: Timestamp,
+    /// Type and permission bits, as `st_mode`.
+    pub mode: u32,
+    /// Number of names.
+    pub links: u64,
+}
+
+impl Stamp {
+    /// Whether both are of one inode.
+    #[must_use]
+    pub fn same_inode(&self, other: &Stamp) -> bool {
+        self.dev == other.dev && self.ino == other.ino
+    }
+
+    /// Whether nothing moved between the two but what our own rename moves: the time of change.
+    #[must_use]
+    pub fn same_but_renamed(&self, other: &Stamp) -> bool {
+        let aligned = Stamp { changed: other.changed, links: other.links, ..*self };
+        aligned == *other
+    }
+
+    /// The permission bits.
+    #[must_use]
+    pub fn permissions(&self) -> u32 {
+        self.mode & 0o7777
+    }
+}
