@@ -130,6 +130,8 @@ pub enum Content {
     Local(RelPath),
     /// It is the content of a held edit. Only at A.
     Held(u64),
+    /// It is in this side's trash, under the path and digest of `after`.
+    Trash,
 }
 
 /// What a side has to say.

@@ -1,0 +1,123 @@
+//! Everything that the coordinator can ask for.
+
+use common::entry::Entry;
+use common::path::RelPath;
+use common::side::Side;
+use common::time::Moment;
+use common::wire::client::Answer;
+use common::wire::message::{Order, ReplicaId};
+
+use crate::coordinator::event::{ClientId, SaveId};
+use crate::locks::LockTable;
+use crate::pending::queue::HeldEdit;
+
+/// Something to be done. The shell carries it out without an opinion of its own.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Tell a side what to do.
+    Order(Side, Order),
+    /// Fetch the content of a held edit from B and write it to the pending directory.
+    Hold(HeldEdit),
+    /// Remove a held edit from the pending directory.
+    Discard {
+        /// Which.
+        seq: u64,
+        /// Whether its content goes to trash. Otherwise it is in the tree.
+        keep: bool,
+        /// What it would have left, for the trash's label.
+        edit: HeldEdit,
+    },
+    /// Make something durable; answered by `Event::Saved`.
+    Save(SaveId, Batch),
+    /// Say something to a client. Only the parts of a listing are followed by more.
+    Answer(ClientId, Answer),
+    /// Send `Event::Woke` then.
+    WakeAt(Moment),
+    /// Tell people.
+    Note(Note),
+}
+
+/// What is saved in one transaction.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Rows of the archive.
+    pub archive: Vec<ArchiveRow>,
+    /// Whether the archive is emptied first.
+    pub forget: bool,
+    /// The locks, when they changed.
+    pub locks: Option<LockTable>,
+    /// The replica of B that the archive is about, when it changed.
+    pub peer: Option<ReplicaId>,
+}
+
+/// A row of the archive to be saved.
+#[derive(Clone, Debug)]
+pub struct ArchiveRow {
+    /// Where.
+    pub path: RelPath,
+    /// What both sides agreed on.
+    pub entry: Option<Entry>,
+    /// The side whose user wrote it, and whose file must be made durable first; `None` when both
+    /// sides had it already, and both must.
+    pub source: Option<Side>,
+}
+
+/// A line for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A file, directory or link came into being.
+    Created(Side, RelPath, Option<u64>),
+    /// A file got other content.
+    Modified(Side, RelPath, u64),
+    /// Only metadata changed.
+    Touched(Side, RelPath),
+    /// Something was removed.
+    Deleted(Side, RelPath),
+    /// Something was renamed.
+    Renamed(Side, RelPath, RelPath),
+    /// Two versions met; the loser was kept beside.
+    Conflict {
+        /// The name they both had.
+        path: RelPath,
+        /// The side whose version lost the name.
+        loser: Side,
+        /// Where it is now.
+        copy: RelPath,
+    },
+    /// An edit of B is held.
+    Held(RelPath, u64),
+    /// A held edit was applied.
+    Drained(RelPath, u64),
+    /// A held edit went to trash.
+    DiscardedHeld(RelPath, u64),
+    /// Locked.
+    Locked(RelPath, String),
+    /// Unlocked; by force when another held it.
+    Unlocked {
+        /// The path of the lock.
+        path: RelPath,
+        /// Who had it.
+        holder: String,
+        /// Who broke it, if it was not the holder.
+        forced_by: Option<String>,
+    },
+    /// A lock's time was over.
+    Expired(RelPath, String),
+    /// B is there.
+    Connected,
+    /// B is away.
+    Away(String),
+    /// Something waits.
+    Waits(RelPath, String),
+    /// Nothing moves until somebody looks.
+    Halted(String),
+    /// Things move again.
+    Resumed,
+    /// Both sides are equal but for what is withheld.
+    Settled {
+        /// How many paths both sides have.
+        agreed: usize,
+        /// How many wait.
+        waiting: usize,
+    },
+}

@@ -1,0 +1,65 @@
+//! Since when a name has meant the same file, so that an index never acts on another one.
+//!
+//! A listing carries the generation in which it was printed. A name that has lost its file since,
+//! by a rename or a deletion, is *born* anew in a later generation, and an index printed before
+//! that is refused. A save of the same name is no birth.
+
+use std::collections::BTreeMap;
+
+use common::path::RelPath;
+
+const NAMES_MAX: usize = 200_000;
+
+/// The generations in which names were born, as far back as we remember.
+#[derive(Default)]
+pub(super) struct Births {
+    at: BTreeMap<RelPath, u64>,
+    /// Names that are not listed may have been born up to then.
+    floor: u64,
+}
+
+impl Births {
+    /// The name, and every name below it, means another file from this generation on.
+    pub(super) fn note(&mut self, path: &RelPath, generation: u64) {
+        if self.at.len() >= NAMES_MAX {
+            self.at.clear();
+            self.floor = generation;
+        }
+        self.at.insert(path.clone(), generation);
+    }
+
+    /// Whether the name still means what it meant in that generation.
+    pub(super) fn same_since(&self, path: &RelPath, generation: u64) -> bool {
+        let born = |p: &RelPath| self.at.get(p).copied().unwrap_or(0);
+        let latest = path.ancestors().map(|above| born(&above)).max().unwrap_or(0);
+        latest.max(born(path)).max(self.floor) <= generation
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> RelPath {
+        RelPath::new(text).expect("a valid path")
+    }
+
+    #[test]
+    fn a_name_that_lost_its_file_is_not_the_one_that_was_shown() {
+        let mut births = Births::default();
+        births.note(&path("d"), 7);
+        assert!(!births.same_since(&path("d/f"), 6), "its directory moved away after the listing");
+        assert!(births.same_since(&path("d/f"), 7));
+        assert!(births.same_since(&path("e"), 0));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_refused_and_never_mistaken() {
+        let mut births = Births::default();
+        for n in 0..=NAMES_MAX as u64 {
+            births.note(&path(&format!("f{n}")), n + 1);
+        }
+        assert!(!births.same_since(&path("f3"), 3), "older than our memory");
+        assert!(births.same_since(&path("f3"), NAMES_MAX as u64 + 1));
+    }
+}

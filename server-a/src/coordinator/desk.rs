@@ -1,0 +1,435 @@
+//! The desk at which clients are served, one request each.
+//!
+//! A request first waits until both sides have said everything that was done before it (a
+//! barrier), so that an index, a lock or an answer never refers to a past that the client cannot
+//! know of. What must be durable before the client hears of it goes out with the next save.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::path::RelPath;
+use common::side::Side;
+use common::time::Moment;
+use common::wire::client::{
+    Answer, DrainMode, Receipt, Refusal, RefusalKind, Request, Target, Waited, WaitingRow,
+};
+use common::wire::message::{Order, OrderId};
+
+use super::Coordinator;
+use super::action::{Action, Note};
+use super::draining::Drained;
+use super::event::ClientId;
+use crate::locks::{Force, LockError, Wish};
+
+/// How long a side may take to say everything, in milliseconds.
+const SETTLE_MS: u64 = 10_000;
+/// How long an unlock is waited for while something stands in its way, in milliseconds.
+const UNLOCK_MS: u64 = 15_000;
+
+/// Requests that are not answered yet, and what goes with them.
+#[derive(Default)]
+pub(super) struct Desk {
+    asks: BTreeMap<ClientId, Ask>,
+    pub(super) cursors: BTreeMap<ClientId, Cursor>,
+    unsaved: Vec<(ClientId, Answer)>,
+    receipts: BTreeMap<u64, Drained>,
+    forced: BTreeMap<u64, String>,
+}
+
+/// How far a client has read a listing.
+#[derive(Clone, Debug)]
+pub(super) struct Cursor {
+    /// The generation that the listing was started in.
+    pub(super) number: u64,
+    /// The last path that was sent.
+    pub(super) after: Option<RelPath>,
+}
+
+#[derive(Clone, Debug)]
+struct Ask {
+    request: Request,
+    /// Barriers that are not passed yet.
+    settling: BTreeSet<(Side, OrderId)>,
+    deadline: Moment,
+    /// The lock whose drain the client waits for.
+    draining: Option<u64>,
+}
+
+impl Desk {
+    pub(super) fn forget(&mut self, client: ClientId) {
+        self.asks.remove(&client);
+        self.cursors.remove(&client);
+    }
+
+    pub(super) fn settled(&mut self, id: OrderId) {
+        for ask in self.asks.values_mut() {
+            ask.settling.retain(|(_, settling)| *settling != id);
+        }
+    }
+
+    pub(super) fn peer_away(&mut self) {
+        for ask in self.asks.values_mut() {
+            ask.settling.retain(|(side, _)| *side != Side::B);
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Moment> {
+        self.asks.values().map(|ask| ask.deadline).min()
+    }
+
+    pub(super) fn has_unsaved(&self) -> bool {
+        !self.unsaved.is_empty()
+    }
+
+    pub(super) fn take_unsaved(&mut self) -> Vec<(ClientId, Answer)> {
+        std::mem::take(&mut self.unsaved)
+    }
+
+    pub(super) fn drained(&mut self, lock: u64, done: Drained) {
+        if self.asks.values().any(|ask| ask.draining == Some(lock)) {
+            self.receipts.insert(lock, done);
+        }
+    }
+
+    pub(super) fn forced_by(&mut self, lock: u64) -> Option<String> {
+        self.forced.remove(&lock)
+    }
+}
+
+/// A refusal without a hint.
+pub(super) fn refused(message: impl Into<String>) -> Answer {
+    refused_with(RefusalKind::Refused, message, None)
+}
+
+fn refused_with(kind: RefusalKind, message: impl Into<String>, hint: Option<&str>) -> Answer {
+    let hint = hint.map(str::to_string);
+    Answer::Refused(Refusal { kind, message: message.into(), hint })
+}
+
+/// What a client hears when its wish could not be made durable.
+pub(super) fn cannot_save(reason: &str) -> Answer {
+    refused(format!("it cannot be remembered: {reason}"))
+}
+
+impl Coordinator {
+    pub(super) fn asked(&mut self, client: ClientId, request: Request, out: &mut Vec<Action>) {
+        let answer = match &request {
+            Request::Locks => Some(Answer::Locks(self.lock_rows())),
+            Request::Status { path: None } => Some(Answer::Status(Box::new(self.status()))),
+            Request::Approve => Some(Answer::Done(self.approve(out))),
+            Request::Reject => Some(self.reject(out).map_or_else(refused, Answer::Done)),
+            Request::Scrub => {
+                for side in self.present() {
+                    out.push(Action::Order(side, Order::Rescan { path: None }));
+                }
+                Some(Answer::Done("scanning everything".to_string()))
+            }
+            _ => None,
+        };
+        match answer {
+            Some(answer) => out.push(Action::Answer(client, answer)),
+            None => self.settle(client, request, out),
+        }
+    }
+
+    /// The sides that are there.
+    fn present(&self) -> Vec<Side> {
+        let connected = self.link == common::wire::client::Link::Connected;
+        Side::BOTH.into_iter().filter(|&side| side == Side::A || connected).collect()
+    }
+
+    fn settle(&mut self, client: ClientId, request: Request, out: &mut Vec<Action>) {
+        let mut settling = BTreeSet::new();
+        for side in self.present() {
+            let id = self.order_id();
+            settling.insert((side, id));
+            out.push(Action::Order(side, Order::Settle { id }));
+        }
+        let ms = match request {
+            Request::Wait { timeout_ms } => timeout_ms,
+            _ => SETTLE_MS,
+        };
+        let deadline = self.now.moment.after_ms(ms);
+        self.desk.asks.insert(client, Ask { request, settling, deadline, draining: None });
+    }
+
+    /// Answers every request that can be answered now.
+    pub(super) fn serve(&mut self, out: &mut Vec<Action>) {
+        let clients: Vec<ClientId> = self.desk.asks.keys().copied().collect();
+        for client in clients {
+            let Some(ask) = self.desk.asks.get(&client).cloned() else { continue };
+            let late = ask.deadline <= self.now.moment;
+            if !ask.settling.is_empty() && !late {
+                continue;
+            }
+            if self.answer(client, &ask, late, out) {
+                self.desk.asks.remove(&client);
+            }
+        }
+    }
+
+    /// Tries to answer; says whether it did.
+    fn answer(&mut self, client: ClientId, ask: &Ask, late: bool, out: &mut Vec<Action>) -> bool {
+        let answer = match &ask.request {
+            Request::List => {
+                let cursor = Cursor { number: self.number, after: None };
+                self.desk.cursors.insert(client, cursor);
+                self.more(client, out);
+                return true;
+            }
+            Request::Wait { .. } => match self.waited(ask, late) {
+                Some(waited) => Answer::Waited(waited),
+                None => return false,
+            },
+            Request::Lock { target, holder, comment, ttl_s } => {
+                if !late && !self.quiet_at(target) {
+                    return false;
+                }
+                self.lock(client, target, holder, comment.as_ref(), *ttl_s, out);
+                return true;
+            }
+            Request::Unlock { .. } => return self.unlock(client, ask, late, out),
+            Request::Held { target } => {
+                if !late && !self.holds.is_empty() {
+                    return false;
+                }
+                self.held_rows(target.as_ref())
+            }
+            Request::Status { path: Some(path) } => {
+                Answer::PathStatus(self.path_status(path))
+            }
+            _ => return true,
+        };
+        out.push(Action::Answer(client, answer));
+        true
+    }
+
+    fn waited(&self, ask: &Ask, late: bool) -> Option<Waited> {
+        let halted = self.halt_words();
+        let away = (!self.ready.b).then(|| "server B is away".to_string());
+        let settled = ask.settling.is_empty() && self.is_idle() && self.drains.is_empty();
+        let standing = self.waits.reasons().any(|(_, reason)| !reason.is_transient());
+        let moments = self.waits.reasons().any(|(_, reason)| reason.is_transient());
+        if settled && halted.is_none() && away.is_none() {
+            if self.waits.len() == 0 {
+                return Some(Waited::Done);
+            }
+            if standing && !moments {
+                let waiting = self.waits.rows(None, self.now, 100);
+                return Some(Waited::Waiting { timed_out: false, reason: None, waiting });
+            }
+        }
+        if late || halted.is_some() {
+            let waiting = self.waits.rows(None, self.now, 100);
+            let reason = halted.or(away);
+            return Some(Waited::Waiting { timed_out: late, reason, waiting });
+        }
+        None
+    }
+
+    /// Whether nothing is under way or to be decided at a target: a lock then comes wholly before
+    /// or wholly after every edit.
+    fn quiet_at(&self, target: &Target) -> bool {
+        let path = match target {
+            Target::Path(path) | Target::Shown { path, .. } => path,
+        };
+        let touched = |set: &BTreeSet<RelPath>| set.iter().any(|dirty| dirty.touches(path));
+        self.halted()
+            || !self.ready.b
+            || self.flights.touching(path).is_none()
+                && !self.holds.touching(path)
+                && !touched(&self.urgent)
+                && !touched(&self.dirty)
+    }
+
+    /// The path that a target means, if it still means what the client saw.
+    pub(super) fn resolve(&self, target: &Target) -> Result<RelPath, Answer> {
+        let known = |path: &RelPath| {
+            Side::BOTH.iter().any(|&side| self.seen[side].get(path).is_some())
+                || self.archive.get(path).is_some()
+                || self.locks.covering(path).is_some_and(|lock| lock.path == *path)
+        };
+        match target {
+            Target::Path(path) if known(path) => Ok(path.clone()),
+            Target::Path(path) => Err(refused_with(
+                RefusalKind::Refused,
+                format!("there is no `{path}`"),
+                Some("run `lab3` to see the files"),
+            )),
+            Target::Shown { path, generation } => {
+                let fresh = generation.epoch == self.epoch
+                    && generation.number <= self.number
+                    && self.births.same_since(path, generation.number)
+                    && known(path);
+                if fresh {
+                    return Ok(path.clone());
+                }
+                Err(refused_with(
+                    RefusalKind::Refused,
+                    format!("the listing is stale: `{path}` is no longer what it showed"),
+                    Some("list again with `lab3`, then use the new index"),
+                ))
+            }
+        }
+    }
+
+    fn lock(
+        &mut self,
+        client: ClientId,
+        target: &Target,
+        holder: &str,
+        comment: Option<&String>,
+        ttl_s: Option<u64>,
+        out: &mut Vec<Action>,
+    ) {
+        let path = match self.resolve(target) {
+            Ok(path) => path,
+            Err(answer) => {
+                out.push(Action::Answer(client, answer));
+                return;
+            }
+        };
+        let (holder, comment) = (holder.to_string(), comment.cloned());
+        let wish = Wish { path: path.clone(), holder: holder.clone(), comment, ttl_s };
+        match self.locks.lock(wish, self.now.wall) {
+            Ok(locked) => {
+                self.unsaved.locks = Some(self.locks.clone());
+                out.push(Action::Note(Note::Locked(path, holder)));
+                if let Some(row) = self.lock_row(locked.id()) {
+                    self.desk.unsaved.push((client, Answer::Locked(row)));
+                }
+            }
+            Err(error) => out.push(Action::Answer(client, lock_refused(&error))),
+        }
+    }
+
+    /// Serves an unlock; says whether it was answered.
+    fn unlock(&mut self, client: ClientId, ask: &Ask, late: bool, out: &mut Vec<Action>) -> bool {
+        let Request::Unlock { target, holder, force, mode, dry_run } = &ask.request else {
+            return true;
+        };
+        if let Some(lock) = ask.draining {
+            return self.unlocking(client, lock, target, *mode, late);
+        }
+        if !late && !self.quiet_at(target) {
+            return false;
+        }
+        let force = if *force { Force::Yes } else { Force::No };
+        let found = self.resolve(target).and_then(|path| {
+            self.locks.unlockable(&path, holder, force).cloned().map_err(|e| lock_refused(&e))
+        });
+        let lock = match found {
+            Ok(lock) => lock,
+            Err(answer) => {
+                out.push(Action::Answer(client, answer));
+                return true;
+            }
+        };
+        if *dry_run {
+            let applied = self.queue.of_lock(lock.id).map(|edit| edit.row()).collect();
+            let mut receipt = receipt(lock.path, *mode);
+            receipt.dry_run = true;
+            receipt.applied = applied;
+            out.push(Action::Answer(client, Answer::Unlocked(receipt)));
+            return true;
+        }
+        if lock.holder != *holder {
+            self.desk.forced.insert(lock.id, holder.clone());
+        }
+        self.begin_drain(lock.id, *mode);
+        let deadline = self.now.moment.after_ms(UNLOCK_MS);
+        if let Some(ask) = self.desk.asks.get_mut(&client) {
+            ask.draining = Some(lock.id);
+            ask.deadline = deadline;
+        }
+        // The drain begins now, not with the next event.
+        self.cycle(out);
+        false
+    }
+
+    /// Answers an unlock when its drain is over and both sides agree, or when that takes too long.
+    fn unlocking(
+        &mut self,
+        client: ClientId,
+        lock: u64,
+        target: &Target,
+        mode: DrainMode,
+        late: bool,
+    ) -> bool {
+        let path = match target {
+            Target::Path(path) | Target::Shown { path, .. } => path.clone(),
+        };
+        let over = self.desk.receipts.contains_key(&lock);
+        let agreed = over && self.ready.b && self.agreed_below(&path);
+        let moving = self.flights.touching(&path).is_some();
+        let hopeless = over && !self.ready.b;
+        if !agreed && !hopeless && (!late || moving) {
+            return false;
+        }
+        let done = match self.desk.receipts.remove(&lock) {
+            Some(done) => done,
+            None => self.drains.get(&lock).map(|drain| drain.done.clone()).unwrap_or_default(),
+        };
+        let mut receipt = receipt(path.clone(), mode);
+        receipt.applied = done.applied;
+        receipt.discarded = done.discarded;
+        receipt.conflicts = done.conflicts;
+        receipt.agreed = agreed;
+        receipt.waiting = self.waits.rows(Some(&path), self.now, 100);
+        if !agreed && receipt.waiting.is_empty() {
+            receipt.waiting.push(self.why_not_agreed(path));
+        }
+        self.desk.unsaved.push((client, Answer::Unlocked(receipt)));
+        true
+    }
+
+    fn why_not_agreed(&self, path: RelPath) -> WaitingRow {
+        let reason = match self.halt_words() {
+            Some(halted) => halted,
+            None if !self.ready.b => "server B is away".to_string(),
+            None => "it is still on its way".to_string(),
+        };
+        WaitingRow { path, side: Some(Side::B), reason, since: self.now.wall, next_try: None }
+    }
+
+    /// Whether both sides have the same at a path and below, and nothing is under way there.
+    fn agreed_below(&self, path: &RelPath) -> bool {
+        let paths = |side: Side| self.seen[side].below(path).map(|(p, _)| p);
+        self.flights.touching(path).is_none()
+            && self.sides_same(path)
+            && paths(Side::A).chain(paths(Side::B)).all(|below| self.sides_same(below))
+    }
+}
+
+fn receipt(path: RelPath, mode: DrainMode) -> Receipt {
+    Receipt {
+        path,
+        dry_run: false,
+        mode,
+        applied: Vec::new(),
+        discarded: 0,
+        conflicts: Vec::new(),
+        agreed: false,
+        waiting: Vec::new(),
+    }
+}
+
+fn lock_refused(error: &LockError) -> Answer {
+    let (kind, hint) = match error {
+        LockError::Foreign(lock) => {
+            let mut hint = format!("locked since {}", lock.since.rfc3339());
+            if let Some(comment) = &lock.comment {
+                hint.push_str(&format!(", saying {comment:?}"));
+            }
+            hint.push_str("; `lab3 unlock --force` breaks a lock");
+            (RefusalKind::LockedByAnother, Some(hint))
+        }
+        LockError::Draining(_) => (RefusalKind::StillWaiting, None),
+        LockError::NotLocked { covered_by: Some(lock), .. } => {
+            (RefusalKind::Refused, Some(format!("the lock is on `{}`", lock.path)))
+        }
+        LockError::NotLocked { covered_by: None, .. } => {
+            (RefusalKind::Refused, Some("run `lab3 locks` to see all locks".to_string()))
+        }
+    };
+    Answer::Refused(Refusal { kind, message: error.to_string(), hint })
+}

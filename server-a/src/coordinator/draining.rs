@@ -1,0 +1,347 @@
+//! Unlocked: what was held is applied at A in the order in which it was received, exactly once.
+//!
+//! Each held edit goes through the ordinary commit with its own expectation, and leaves the
+//! pending directory only after its outcome is in and durable. After a crash an edit whose result
+//! already stands in the tree is not applied again. A version that A's user made meanwhile is
+//! kept beside, before anything takes its name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::change::{Change, Operation, Outcome};
+use common::entry::{Entry, same};
+use common::path::RelPath;
+use common::reconcile::Conflict;
+use common::reconcile::conflict::copy_path;
+use common::side::Side;
+use common::wire::client::{DrainMode, HeldRow};
+use common::wire::message::Content;
+
+use super::Coordinator;
+use super::action::{Action, Note};
+use super::flights::Purpose;
+use super::holding::same_edit;
+use super::waits::Reason;
+use crate::locks::LockState;
+use crate::pending::queue::HeldEdit;
+
+/// Copies of one name that are tried before giving up.
+const COPIES_MAX: u32 = 1000;
+
+/// What an unlock has done so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Drained {
+    /// The edits that were applied, in order.
+    pub(super) applied: Vec<HeldRow>,
+    /// How many went to trash.
+    pub(super) discarded: u64,
+    /// The versions that were kept beside.
+    pub(super) conflicts: Vec<RelPath>,
+}
+
+/// An unlock under way.
+pub(super) struct Drain {
+    mode: DrainMode,
+    /// Whether an operation or a removal from the pending directory is under way.
+    busy: bool,
+    /// Paths whose version at A was kept beside, or needed not to be.
+    kept: BTreeSet<RelPath>,
+    /// Edits that are applied and about to leave the pending directory.
+    leaving: BTreeMap<u64, bool>,
+    /// What was done.
+    pub(super) done: Drained,
+}
+
+impl Drain {
+    fn new(mode: DrainMode) -> Drain {
+        Drain {
+            mode,
+            busy: false,
+            kept: BTreeSet::new(),
+            leaving: BTreeMap::new(),
+            done: Drained::default(),
+        }
+    }
+}
+
+impl Coordinator {
+    /// Takes up the drains that a stop of this server interrupted.
+    pub(super) fn resume_drains(&mut self) {
+        for lock in self.locks.iter() {
+            if let LockState::Draining(mode) = lock.state {
+                self.drains.insert(lock.id, Drain::new(mode));
+            }
+        }
+    }
+
+    /// From now on the lock's held edits are drained.
+    pub(super) fn begin_drain(&mut self, id: u64, mode: DrainMode) {
+        if let Some(mode) = self.locks.begin_drain(id, mode) {
+            self.unsaved.locks = Some(self.locks.clone());
+            self.drains.entry(id).or_insert_with(|| Drain::new(mode));
+        }
+    }
+
+    /// Takes the next step of every drain that can take one.
+    pub(super) fn step_drains(&mut self, out: &mut Vec<Action>) {
+        let ids: Vec<u64> = self.drains.keys().copied().collect();
+        for id in ids {
+            if self.drains.get(&id).is_none_or(|drain| drain.busy) {
+                continue;
+            }
+            match self.next_edit(id) {
+                Some(edit) => self.step_drain(id, edit, out),
+                None if self.holds.of_lock(id) => {}
+                None => self.end_drain(id, out),
+            }
+        }
+    }
+
+    /// The first edit that can be applied: a directory goes only after what is in it.
+    fn next_edit(&self, id: u64) -> Option<HeldEdit> {
+        let full = |edit: &&HeldEdit| {
+            let removes = !edit.after.as_ref().is_some_and(Entry::is_dir);
+            removes && self.seen.a.below(&edit.path).next().is_some()
+        };
+        let mut edits = self.queue.of_lock(id);
+        let first = self.queue.of_lock(id).next();
+        let mut skipped: BTreeSet<&RelPath> = BTreeSet::new();
+        let fit = edits.find(|edit| {
+            let fits = !skipped.contains(&edit.path) && !full(edit);
+            skipped.insert(&edit.path);
+            fits
+        });
+        fit.or(first).cloned()
+    }
+
+    fn step_drain(&mut self, id: u64, edit: HeldEdit, out: &mut Vec<Action>) {
+        let Some(drain) = self.drains.get(&id) else { return };
+        if self.waits.not_yet(&edit.path, self.now.moment) {
+            return;
+        }
+        match drain.mode {
+            DrainMode::Discard => self.let_go(id, edit, out),
+            DrainMode::KeepA => self.keep_a(id, edit, out),
+            DrainMode::Apply => self.apply(id, edit, out),
+        }
+    }
+
+    fn apply(&mut self, id: u64, edit: HeldEdit, out: &mut Vec<Action>) {
+        let path = edit.path.clone();
+        if self.flights.touching(&path).is_some() {
+            return;
+        }
+        let now = self.seen.a.get(&path).cloned();
+        if same(now.as_ref(), edit.after.as_ref()) {
+            self.applied(id, edit, out);
+            return;
+        }
+        if edit.after.is_some() && !self.parents_stand(id, &path, out) {
+            return;
+        }
+        let kept = self.drains.get(&id).is_some_and(|drain| drain.kept.contains(&path));
+        let edited = !same_edit(now.as_ref(), edit.before.as_ref());
+        if let Some(version) = now.as_ref().filter(|e| !e.is_dir() && edited && !kept)
+            && !self.keep_beside(id, Side::A, &path, version, Content::Local(path.clone()), out)
+        {
+            return;
+        }
+        self.keep(id, &path);
+        let needs = match (&now, &edit.after) {
+            (Some(now), Some(after)) => after.as_file().is_some() && !now.same_content(after),
+            (None, Some(after)) => after.as_file().is_some(),
+            _ => false,
+        };
+        let content = if needs { Content::Held(edit.seq) } else { Content::None };
+        let change = Change { path, before: now, after: edit.after };
+        self.begin_step(id);
+        let purpose = Purpose::Drain { lock: id, seq: edit.seq };
+        self.fly(Side::A, Operation::Change(change), content, purpose, out);
+    }
+
+    /// A keeps the name; the last version that B had is kept beside, and all go to trash.
+    fn keep_a(&mut self, id: u64, edit: HeldEdit, out: &mut Vec<Action>) {
+        let path = edit.path.clone();
+        let last = self.queue.last_of(&path).is_some_and(|last| last.seq == edit.seq);
+        let same_as_a = self
+            .seen
+            .a
+            .get(&path)
+            .is_some_and(|now| edit.after.as_ref().is_some_and(|after| after.same_content(now)));
+        if last
+            && !same_as_a
+            && let Some(version) = edit.after.as_ref().filter(|e| !e.is_dir())
+        {
+            let content = match version {
+                Entry::File(_) => Content::Held(edit.seq),
+                _ => Content::None,
+            };
+            let version = version.clone();
+            if !self.keep_beside(id, Side::B, &path, &version, content, out) {
+                return;
+            }
+        }
+        self.let_go(id, edit, out);
+    }
+
+    /// Makes sure that a copy of a version stands at A beside its name; answers whether it does.
+    fn keep_beside(
+        &mut self,
+        id: u64,
+        loser: Side,
+        path: &RelPath,
+        version: &Entry,
+        content: Content,
+        out: &mut Vec<Action>,
+    ) -> bool {
+        for attempt in 0..COPIES_MAX {
+            let copy = copy_path(path, loser, version, attempt);
+            match self.seen.a.get(&copy) {
+                Some(there) if there.same_content(version) => return true,
+                Some(_) => {}
+                None if self.flights.touching(&copy).is_some() => return false,
+                None => {
+                    let content = if version.as_file().is_some() { content } else { Content::None };
+                    let after = Some(version.clone());
+                    let change = Change { path: copy.clone(), before: None, after };
+                    self.begin_step(id);
+                    if let Some(drain) = self.drains.get_mut(&id) {
+                        drain.done.conflicts.push(copy.clone());
+                    }
+                    let path = path.clone();
+                    self.note_conflict(Conflict { path, copy, loser }, out);
+                    let purpose = Purpose::Aside { lock: id };
+                    self.fly(Side::A, Operation::Change(change), content, purpose, out);
+                    return false;
+                }
+            }
+        }
+        false
+    }
+
+    /// Makes sure that the directories above a path stand at A; answers whether they do.
+    fn parents_stand(&mut self, id: u64, path: &RelPath, out: &mut Vec<Action>) -> bool {
+        let mut above: Vec<RelPath> = path.ancestors().collect();
+        above.reverse();
+        for directory in above {
+            match self.seen.a.get(&directory) {
+                Some(Entry::Dir { .. }) => {}
+                Some(_) => {
+                    let detail = format!("`{directory}` is no directory");
+                    self.withhold(path, Reason::Failed(Side::A, detail), out);
+                    return false;
+                }
+                None => {
+                    let theirs = self.seen.b.get(&directory).filter(|e| e.is_dir()).cloned();
+                    let after = theirs.or(Some(Entry::Dir { mode: 0o755 }));
+                    let change = Change { path: directory, before: None, after };
+                    self.begin_step(id);
+                    let purpose = Purpose::Aside { lock: id };
+                    self.fly(Side::A, Operation::Change(change), Content::None, purpose, out);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn begin_step(&mut self, id: u64) {
+        if let Some(drain) = self.drains.get_mut(&id) {
+            drain.busy = true;
+        }
+    }
+
+    fn keep(&mut self, id: u64, path: &RelPath) {
+        if let Some(drain) = self.drains.get_mut(&id) {
+            drain.kept.insert(path.clone());
+        }
+    }
+
+    /// An operation of a drain ended.
+    pub(super) fn drain_went(
+        &mut self,
+        purpose: &Purpose,
+        outcome: &Outcome,
+        out: &mut Vec<Action>,
+    ) {
+        let (lock, seq) = match purpose {
+            Purpose::Aside { lock } => (*lock, None),
+            Purpose::Drain { lock, seq } => (*lock, Some(*seq)),
+            _ => return,
+        };
+        let Some(drain) = self.drains.get_mut(&lock) else { return };
+        drain.busy = false;
+        if let (Some(seq), Outcome::Done { aside, .. }) = (seq, outcome) {
+            drain.done.conflicts.extend(aside.clone());
+            if let Some(edit) = self.queue.get(seq).cloned() {
+                self.applied(lock, edit, out);
+            }
+        }
+    }
+
+    /// A held edit stands in the tree, durably: it leaves the pending directory.
+    fn applied(&mut self, id: u64, edit: HeldEdit, out: &mut Vec<Action>) {
+        out.push(Action::Note(Note::Drained(edit.path.clone(), edit.seq)));
+        self.discard(id, edit, false, out);
+    }
+
+    fn let_go(&mut self, id: u64, edit: HeldEdit, out: &mut Vec<Action>) {
+        out.push(Action::Note(Note::DiscardedHeld(edit.path.clone(), edit.seq)));
+        self.discard(id, edit, true, out);
+    }
+
+    fn discard(&mut self, id: u64, edit: HeldEdit, keep: bool, out: &mut Vec<Action>) {
+        let Some(drain) = self.drains.get_mut(&id) else { return };
+        drain.busy = true;
+        drain.leaving.insert(edit.seq, keep);
+        out.push(Action::Discard { seq: edit.seq, keep, edit });
+    }
+
+    pub(super) fn discarded(
+        &mut self,
+        seq: u64,
+        result: Result<(), String>,
+        out: &mut Vec<Action>,
+    ) {
+        let found = self.drains.iter_mut().find(|(_, drain)| drain.leaving.contains_key(&seq));
+        let Some((_, drain)) = found else { return };
+        drain.busy = false;
+        let kept = drain.leaving.remove(&seq);
+        let Some(edit) = self.queue.get(seq).cloned() else { return };
+        if let Err(reason) = result {
+            self.withhold(&edit.path, Reason::PendingRefused(reason), out);
+            return;
+        }
+        if kept == Some(true) {
+            drain.done.discarded += 1;
+        } else {
+            drain.done.applied.push(edit.row());
+        }
+        self.queue.remove(seq);
+        let path = edit.path;
+        self.waits.clear(&path);
+        if kept == Some(true) && self.queue.last_of(&path).is_none() {
+            // To the merge, B never changed: A's version goes to B.
+            let theirs = if self.ready.b { self.seen.b.get(&path).cloned() } else { edit.after };
+            self.learn(&path, theirs, Some(Side::B));
+        }
+        self.mark(&path);
+    }
+
+    fn end_drain(&mut self, id: u64, out: &mut Vec<Action>) {
+        let Some(drain) = self.drains.remove(&id) else { return };
+        let Some(lock) = self.locks.remove(id) else { return };
+        self.unsaved.locks = Some(self.locks.clone());
+        let forced_by = self.desk.forced_by(id);
+        let (path, holder) = (lock.path, lock.holder);
+        out.push(Action::Note(Note::Unlocked { path: path.clone(), holder, forced_by }));
+        self.mark(&path);
+        self.touch_below(&path);
+        for waiting in self.waits.all() {
+            if waiting.touches(&path) {
+                self.mark(&waiting);
+            }
+        }
+        self.wake_parked(&path);
+        self.desk.drained(id, drain.done);
+    }
+}

@@ -1,0 +1,137 @@
+//! What is under way: no two operations at one path, nor at a directory and what is below it.
+//!
+//! Also who waits for whom: a path that cannot be decided until another one moves is parked on it,
+//! and woken when it does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::change::Operation;
+use common::path::{RelPath, rows_below};
+use common::side::Side;
+use common::wire::message::OrderId;
+
+/// Why an operation was started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To bring the two sides together.
+    Agree,
+    /// To repeat a rename of the other side.
+    Rename,
+    /// To bring back from trash what a rejected loss had removed.
+    Restore,
+    /// To keep A's own version beside, before the held edits of this lock are applied.
+    Aside {
+        /// The lock.
+        lock: u64,
+    },
+    /// To apply a held edit of this lock.
+    Drain {
+        /// The lock.
+        lock: u64,
+        /// The edit.
+        seq: u64,
+    },
+}
+
+/// An operation under way.
+#[derive(Clone, Debug)]
+pub(super) struct Flight {
+    /// At which side.
+    pub(super) side: Side,
+    /// What.
+    pub(super) operation: Operation,
+    /// Why.
+    pub(super) purpose: Purpose,
+}
+
+impl Flight {
+    fn paths(&self) -> Vec<&RelPath> {
+        match &self.operation {
+            Operation::Change(change) => vec![&change.path],
+            Operation::Rename { from, to, .. } => vec![from, to],
+        }
+    }
+}
+
+/// All operations under way.
+#[derive(Default)]
+pub(super) struct Flights {
+    by_id: BTreeMap<OrderId, Flight>,
+    at: BTreeMap<RelPath, BTreeSet<OrderId>>,
+}
+
+impl Flights {
+    /// The path of an operation at this path, above it or below it.
+    pub(super) fn touching(&self, path: &RelPath) -> Option<RelPath> {
+        if self.at.is_empty() {
+            return None;
+        }
+        if self.at.contains_key(path) {
+            return Some(path.clone());
+        }
+        if let Some((below, _)) = rows_below(&self.at, path).next() {
+            return Some(below.clone());
+        }
+        path.ancestors().find(|above| self.at.contains_key(above))
+    }
+
+    pub(super) fn start(&mut self, id: OrderId, flight: Flight) {
+        for path in flight.paths() {
+            self.at.entry(path.clone()).or_default().insert(id);
+        }
+        self.by_id.insert(id, flight);
+    }
+
+    pub(super) fn finish(&mut self, id: OrderId) -> Option<Flight> {
+        let flight = self.by_id.remove(&id)?;
+        for path in flight.paths() {
+            if let Some(ids) = self.at.get_mut(path) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.at.remove(path);
+                }
+            }
+        }
+        Some(flight)
+    }
+
+    /// The operations at one side.
+    pub(super) fn at_side(&self, side: Side) -> Vec<OrderId> {
+        self.by_id.iter().filter(|(_, f)| f.side == side).map(|(id, _)| *id).collect()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Flight> {
+        self.by_id.values()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+}
+
+/// Who waits for whom.
+#[derive(Default)]
+pub(super) struct Parked {
+    on: BTreeMap<RelPath, BTreeSet<RelPath>>,
+}
+
+impl Parked {
+    /// Lets `path` wait until something moves at `on`.
+    pub(super) fn park(&mut self, path: RelPath, on: RelPath) {
+        self.on.entry(on).or_default().insert(path);
+    }
+
+    /// Something moved there: answers who waited for it.
+    pub(super) fn wake(&mut self, on: &RelPath) -> BTreeSet<RelPath> {
+        self.on.remove(on).unwrap_or_default()
+    }
+
+    /// Nobody waits for anybody any more.
+    pub(super) fn clear(&mut self) {
+        self.on.clear();
+    }
+}

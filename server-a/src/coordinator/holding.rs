@@ -1,0 +1,138 @@
+//! Locked: B's edits are held instead of applied.
+//!
+//! The lock is a filter on what is decided. A change counts as the next held edit only when B's
+//! entry differs from the last held one in kind, content or mode. B's own file is never touched;
+//! A's edits go to B as long as B has none of its own.
+
+use std::collections::BTreeMap;
+
+use common::entry::{Entry, same};
+use common::path::{RelPath, rows_below};
+use common::time::Moment;
+use common::wire::client::DrainMode;
+
+use super::Coordinator;
+use super::action::{Action, Note};
+use super::event::HoldFailure;
+use super::waits::Reason;
+use crate::pending::queue::HeldEdit;
+
+/// Edits on their way into the pending directory, at most one a path.
+#[derive(Default)]
+pub(super) struct Holds {
+    by_path: BTreeMap<RelPath, HeldEdit>,
+}
+
+impl Holds {
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_path.is_empty()
+    }
+
+    pub(super) fn of_lock(&self, lock: u64) -> bool {
+        self.by_path.values().any(|edit| edit.lock == lock)
+    }
+
+    pub(super) fn touching(&self, path: &RelPath) -> bool {
+        self.by_path.contains_key(path) || rows_below(&self.by_path, path).next().is_some()
+    }
+}
+
+/// Whether two states differ in nothing that makes an edit: kind, content, mode.
+pub(super) fn same_edit(a: Option<&Entry>, b: Option<&Entry>) -> bool {
+    match (a, b) {
+        (Some(Entry::File(a)), Some(Entry::File(b))) => a.digest == b.digest && a.mode == b.mode,
+        _ => same(a, b),
+    }
+}
+
+impl Coordinator {
+    /// Whether a lock keeps the path from being decided; starts to hold what is new.
+    pub(super) fn under_lock(&mut self, path: &RelPath, out: &mut Vec<Action>) -> bool {
+        let Some(lock) = self.locks.covering(path) else { return false };
+        let (lock, holder) = (lock.id, lock.holder.clone());
+        let last = self.queue.last_of(path).map(|edit| edit.after.clone());
+        let unheld = last.is_none();
+        let theirs = self.seen.b.get(path);
+        let untouched = unheld && same(theirs, self.archive.get(path));
+        let agreed = unheld && self.sides_same(path);
+        if self.holds.by_path.contains_key(path) {
+            return true;
+        }
+        if untouched || agreed {
+            return false;
+        }
+        let base = last.unwrap_or_else(|| self.archive.get(path).cloned());
+        if !same_edit(theirs, base.as_ref()) {
+            if self.waits.not_yet(path, self.now.moment) {
+                return true;
+            }
+            self.hold(lock, path, base, out);
+        } else {
+            self.withhold(path, Reason::Locked { holder }, out);
+        }
+        true
+    }
+
+    fn hold(&mut self, lock: u64, path: &RelPath, before: Option<Entry>, out: &mut Vec<Action>) {
+        let after = self.seen.b.get(path).cloned();
+        let bytes = after.as_ref().map_or(0, Entry::size);
+        let under_way = self.holds.by_path.values().map(HeldEdit::content_bytes).sum();
+        if self.queue.would_exceed(bytes, under_way) {
+            let reason = "the pending directory has reached its limit".to_string();
+            self.withhold(path, Reason::PendingRefused(reason), out);
+            return;
+        }
+        let seq = self.queue.take_seq();
+        let received = self.now.wall;
+        let edit = HeldEdit { seq, lock, path: path.clone(), before, after, received };
+        self.holds.by_path.insert(path.clone(), edit.clone());
+        out.push(Action::Hold(edit));
+    }
+
+    pub(super) fn held(
+        &mut self,
+        seq: u64,
+        result: Result<(), HoldFailure>,
+        out: &mut Vec<Action>,
+    ) {
+        let found = self.holds.by_path.iter().find(|(_, edit)| edit.seq == seq);
+        let Some(path) = found.map(|(path, _)| path.clone()) else { return };
+        let Some(edit) = self.holds.by_path.remove(&path) else { return };
+        match result {
+            Ok(()) => {
+                self.moved = true;
+                self.waits.clear(&path);
+                self.queue.insert(edit);
+                let count = self.queue.count_touching(&path);
+                out.push(Action::Note(Note::Held(path.clone(), count)));
+            }
+            Err(HoldFailure::Gone | HoldFailure::Lost) => {
+                self.withhold(&path, Reason::Restless, out);
+            }
+            Err(HoldFailure::Refused(reason)) => {
+                self.withhold(&path, Reason::PendingRefused(reason), out);
+            }
+        }
+        self.mark(&path);
+    }
+
+    /// Locks whose time is over are unlocked as their holder would.
+    pub(super) fn expire_locks(&mut self, out: &mut Vec<Action>) {
+        for id in self.locks.expired(self.now.wall) {
+            if let Some(lock) = self.locks.get(id) {
+                let (path, holder) = (lock.path.clone(), lock.holder.clone());
+                out.push(Action::Note(Note::Expired(path, holder)));
+            }
+            self.begin_drain(id, DrainMode::default());
+        }
+    }
+
+    /// When the next lock expires.
+    pub(super) fn next_expiry(&self) -> Option<Moment> {
+        let next = self.locks.next_expiry()?;
+        let seconds = next.seconds.saturating_sub(self.now.wall.seconds).max(0);
+        let ms = u64::try_from(seconds).unwrap_or(0).saturating_mul(1000);
+        // A second more than the difference, so that the whole of it is over; never hot.
+        Some(self.now.moment.after_ms(ms.clamp(1000, 86_400_000)))
+    }
+}

@@ -1,0 +1,312 @@
+//! The coordinator: one owner of all state, one way in, one way out.
+//!
+//! [`Coordinator::handle`] takes an event and the time, and answers with actions. There is no
+//! disk, socket, clock or thread here, so the same code runs under the simulator. The life of one
+//! edit: a side reports it (`intake`), its path is decided (`cycle`), an operation is under way
+//! (`flights`), its outcome is folded (`outcome`), the archive learns. Locks filter what is
+//! decided (`holding`), and unlocking drains what they held (`draining`). Clients are served at
+//! the `desk`.
+
+pub mod action;
+mod answers;
+mod births;
+mod cycle;
+mod desk;
+mod draining;
+pub mod event;
+mod flights;
+mod guarding;
+mod holding;
+mod intake;
+mod outcome;
+mod renames;
+mod waits;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::entry::{Entry, same};
+use common::path::RelPath;
+use common::problem::Problem;
+use common::reconcile::View;
+use common::reconcile::safety::{Guard, Limits};
+use common::side::{PerSide, Side};
+use common::time::Moment;
+use common::tree::Tree;
+use common::wire::client::{Answer, Link};
+use common::wire::message::{Condition, Order, OrderId, ReplicaId};
+
+use crate::locks::LockTable;
+use crate::pending::queue::PendingQueue;
+use action::{Action, ArchiveRow, Batch, Note};
+use births::Births;
+use desk::Desk;
+use draining::Drain;
+use event::{ClientId, Event, Now, SaveId};
+use flights::{Flights, Parked};
+use guarding::Halt;
+use holding::Holds;
+use intake::Arriving;
+use renames::Hint;
+use waits::{Reason, Waits};
+
+/// What the coordinator starts with: all that was remembered.
+pub struct Remembered {
+    /// What both sides last agreed on.
+    pub archive: Tree,
+    /// The replica of B that the archive is about.
+    pub peer: Option<ReplicaId>,
+    /// The locks.
+    pub locks: LockTable,
+    /// The held edits, from the pending directory.
+    pub queue: PendingQueue,
+    /// A number that no earlier run had.
+    pub epoch: u64,
+    /// When to halt.
+    pub limits: Limits,
+}
+
+/// The one that decides.
+pub struct Coordinator {
+    epoch: u64,
+    number: u64,
+    now: Now,
+    archive: Tree,
+    peer: Option<ReplicaId>,
+    seen: PerSide<Tree>,
+    problems: PerSide<BTreeMap<RelPath, Problem>>,
+    conditions: PerSide<Condition>,
+    /// Whether a side has told all that it knows.
+    ready: PerSide<bool>,
+    /// Whether a side is in the middle of telling what one look found.
+    telling: PerSide<bool>,
+    arriving: PerSide<Arriving>,
+    link: Link,
+    /// Paths to be decided: those that somebody just touched come first.
+    urgent: BTreeSet<RelPath>,
+    dirty: BTreeSet<RelPath>,
+    flights: Flights,
+    parked: Parked,
+    waits: Waits,
+    hints: Vec<Hint>,
+    births: Births,
+    guard: Guard,
+    halt: Option<Halt>,
+    /// What a side removed of late, to be restored if its halt is rejected.
+    removed: PerSide<BTreeMap<RelPath, Entry>>,
+    /// What comes back from a side's trash.
+    restores: BTreeMap<RelPath, (Side, Entry)>,
+    locks: LockTable,
+    queue: PendingQueue,
+    holds: Holds,
+    drains: BTreeMap<u64, Drain>,
+    desk: Desk,
+    saves: BTreeMap<SaveId, Vec<(ClientId, Answer)>>,
+    unsaved: Batch,
+    next_id: u64,
+    alarm: Option<Moment>,
+    /// Whether anything moved since people were last told that all is settled.
+    moved: bool,
+}
+
+impl Coordinator {
+    /// Starts with what was remembered. Nothing moves before both sides have told what they have.
+    #[must_use]
+    pub fn new(remembered: Remembered) -> Coordinator {
+        let Remembered { archive, peer, locks, queue, epoch, limits } = remembered;
+        Coordinator {
+            epoch,
+            number: 0,
+            now: Now::default(),
+            archive,
+            peer,
+            seen: PerSide::default(),
+            problems: PerSide::default(),
+            conditions: PerSide::default(),
+            ready: PerSide::default(),
+            telling: PerSide::default(),
+            arriving: PerSide::default(),
+            link: Link::Away { since: None, reason: "not connected yet".into() },
+            urgent: BTreeSet::new(),
+            dirty: BTreeSet::new(),
+            flights: Flights::default(),
+            parked: Parked::default(),
+            waits: Waits::default(),
+            hints: Vec::new(),
+            births: Births::default(),
+            guard: Guard::new(limits),
+            halt: None,
+            removed: PerSide::default(),
+            restores: BTreeMap::new(),
+            locks,
+            queue,
+            holds: Holds::default(),
+            drains: BTreeMap::new(),
+            desk: Desk::default(),
+            saves: BTreeMap::new(),
+            unsaved: Batch::default(),
+            next_id: 1,
+            alarm: None,
+            moved: false,
+        }
+    }
+
+    /// Asks A's own replica for its inventory, and takes up drains that a stop interrupted.
+    pub fn start(&mut self, out: &mut Vec<Action>) {
+        out.push(Action::Order(Side::A, Order::Inventory));
+        self.resume_drains();
+    }
+
+    /// Takes one event, and answers what is to be done.
+    pub fn handle(&mut self, now: Now, event: Event, out: &mut Vec<Action>) {
+        self.now = now;
+        self.number += 1;
+        match event {
+            Event::Reported(side, report) => self.take_report(side, report, out),
+            Event::PeerUp(id) => self.peer_up(id, out),
+            Event::PeerDown(reason) => self.peer_down(reason, out),
+            Event::Saved(id, result) => self.saved(id, result, out),
+            Event::NotDurable(paths) => self.not_durable(paths),
+            Event::Held(seq, result) => self.held(seq, result, out),
+            Event::Discarded(seq, result) => self.discarded(seq, result, out),
+            Event::Asked(client, request) => self.asked(client, request, out),
+            Event::More(client) => self.more(client, out),
+            Event::ClientGone(client) => self.desk.forget(client),
+            Event::Woke => self.alarm = None,
+        }
+        self.wake_due(out);
+        self.cycle(out);
+        self.serve(out);
+        self.flush(out);
+        self.set_alarm(out);
+    }
+
+    /// The trees and the archive, for checks from outside.
+    #[must_use]
+    pub fn view(&self) -> View<'_> {
+        View { archive: &self.archive, seen: self.seen.as_ref() }
+    }
+
+    /// The locks.
+    #[must_use]
+    pub fn locks(&self) -> &LockTable {
+        &self.locks
+    }
+
+    /// The held edits.
+    #[must_use]
+    pub fn queue(&self) -> &PendingQueue {
+        &self.queue
+    }
+
+    /// Whether nothing is under way and nothing waits to be decided.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.dirty.is_empty()
+            && self.urgent.is_empty()
+            && self.flights.is_empty()
+            && self.holds.is_empty()
+            && self.hints.is_empty()
+            && !self.telling.a
+            && !self.telling.b
+    }
+
+    fn order_id(&mut self) -> OrderId {
+        self.next_id += 1;
+        OrderId(self.next_id)
+    }
+
+    /// Marks a path to be decided, before the long work of a first contact or a full scan.
+    fn mark(&mut self, path: &RelPath) {
+        if !self.dirty.contains(path) {
+            self.urgent.insert(path.clone());
+        }
+    }
+
+    fn wake_parked(&mut self, on: &RelPath) {
+        for path in self.parked.wake(on) {
+            self.mark(&path);
+        }
+    }
+
+    /// Marks every path at which the archive and the sides are not all the same.
+    fn mark_differences(&mut self) {
+        let trees = [&self.archive, &self.seen.a, &self.seen.b];
+        let paths: BTreeSet<&RelPath> =
+            trees.iter().flat_map(|tree| tree.iter().map(|(path, _)| path)).collect();
+        let differs = |path: &&&RelPath| {
+            let (o, a, b) = (trees[0].get(path), trees[1].get(path), trees[2].get(path));
+            !same(a, b) || !same(o, a) || self.queue.last_of(path).is_some()
+        };
+        let differing: Vec<RelPath> = paths.iter().filter(differs).map(|&p| p.clone()).collect();
+        self.dirty.extend(differing);
+    }
+
+    /// The archive learns what both sides have.
+    fn learn(&mut self, path: &RelPath, entry: Option<Entry>, source: Option<Side>) {
+        self.archive.set(path, entry.clone());
+        self.unsaved.archive.push(ArchiveRow { path: path.clone(), entry, source });
+    }
+
+    fn withhold(&mut self, path: &RelPath, reason: Reason, out: &mut Vec<Action>) {
+        let words = reason.words();
+        let silent = matches!(reason, Reason::Ignored(_) | Reason::Restless);
+        if self.waits.set(path, reason, self.now) && !silent {
+            out.push(Action::Note(Note::Waits(path.clone(), words)));
+        }
+    }
+
+    fn wake_due(&mut self, out: &mut Vec<Action>) {
+        for path in self.waits.take_due(self.now.moment) {
+            self.mark(&path);
+        }
+        self.expire_locks(out);
+    }
+
+    /// Sends what has to be saved; answers that depend on it wait for `Event::Saved`.
+    fn flush(&mut self, out: &mut Vec<Action>) {
+        let batch = std::mem::take(&mut self.unsaved);
+        let nothing = batch.archive.is_empty() && !batch.forget;
+        if nothing && batch.locks.is_none() && batch.peer.is_none() && !self.desk.has_unsaved() {
+            return;
+        }
+        self.next_id += 1;
+        let id = SaveId(self.next_id);
+        self.saves.insert(id, self.desk.take_unsaved());
+        out.push(Action::Save(id, batch));
+    }
+
+    fn saved(&mut self, id: SaveId, result: Result<(), String>, out: &mut Vec<Action>) {
+        let answers = self.saves.remove(&id).unwrap_or_default();
+        match result {
+            Ok(()) => {
+                out.extend(answers.into_iter().map(|(to, answer)| Action::Answer(to, answer)));
+            }
+            Err(reason) => {
+                for (client, _) in answers {
+                    out.push(Action::Answer(client, desk::cannot_save(&reason)));
+                }
+                self.halt_for(Halt::CannotSave(reason), out);
+            }
+        }
+    }
+
+    /// A source could not be made durable before the archive said so: agree on it again later.
+    fn not_durable(&mut self, paths: Vec<RelPath>) {
+        for path in paths {
+            let (a, b) = (self.seen.a.get(&path), self.seen.b.get(&path));
+            if same(a, b) && same(a, self.archive.get(&path)) {
+                let entry = a.cloned();
+                self.unsaved.archive.push(ArchiveRow { path, entry, source: None });
+            }
+        }
+    }
+
+    fn set_alarm(&mut self, out: &mut Vec<Action>) {
+        let next = [self.waits.next(), self.desk.next_deadline(), self.next_expiry()];
+        let next = next.into_iter().flatten().min();
+        if next != self.alarm {
+            self.alarm = next;
+            out.extend(next.map(Action::WakeAt));
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What became of an operation, and what follows from it.
+
+use common::change::{Change, Operation, Outcome};
+use common::entry::{Entry, same};
+use common::path::RelPath;
+use common::reconcile::Conflict;
+use common::side::Side;
+use common::wire::message::{Order, OrderId};
+
+use super::Coordinator;
+use super::action::{Action, Note};
+use super::flights::{Flight, Purpose};
+use super::waits::Reason;
+
+impl Coordinator {
+    pub(super) fn outcome(&mut self, id: OrderId, outcome: Outcome, out: &mut Vec<Action>) {
+        // An outcome of an operation that was given up when its link broke is not ours any more.
+        let Some(flight) = self.flights.finish(id) else { return };
+        match flight.operation.clone() {
+            Operation::Change(change) => self.changed(&flight, &change, outcome.clone(), out),
+            Operation::Rename { from, to, .. } => {
+                self.rename_ended(&flight, &from, &to, outcome.clone(), out);
+            }
+        }
+        self.drain_went(&flight.purpose, &outcome, out);
+    }
+
+    fn changed(
+        &mut self,
+        flight: &Flight,
+        change: &Change,
+        outcome: Outcome,
+        out: &mut Vec<Action>,
+    ) {
+        let (side, path) = (flight.side, &change.path);
+        match outcome {
+            Outcome::Done { now, aside } => {
+                self.waits.clear(path);
+                out.push(Action::Note(note_of(side, change)));
+                if let Some(copy) = aside {
+                    out.push(Action::Note(Note::Conflict { path: path.clone(), loser: side, copy }));
+                }
+                self.put_row(side, path, now.clone());
+                if self.sides_same(path) && flight.purpose == Purpose::Agree {
+                    if !same(self.archive.get(path), now.as_ref()) {
+                        self.learn(path, now, Some(side.other()));
+                    }
+                } else {
+                    self.mark(path);
+                }
+            }
+            Outcome::Stale { now } => {
+                self.put_row(side, path, now);
+                self.withhold(path, Reason::Restless, out);
+            }
+            Outcome::Busy => self.withhold(path, Reason::Busy(side), out),
+            Outcome::Moved => {
+                self.withhold(path, Reason::Restless, out);
+                let path = Some(path.clone());
+                out.push(Action::Order(side.other(), Order::Rescan { path }));
+            }
+            Outcome::Failed(problem) => {
+                self.withhold(path, Reason::Failed(side, problem.detail), out);
+            }
+        }
+        self.wake_parked(path);
+    }
+
+    fn rename_ended(
+        &mut self,
+        flight: &Flight,
+        from: &RelPath,
+        to: &RelPath,
+        outcome: Outcome,
+        out: &mut Vec<Action>,
+    ) {
+        match outcome {
+            Outcome::Done { .. } => {
+                self.renamed(flight.side, from, to);
+                out.push(Action::Note(Note::Renamed(flight.side, from.clone(), to.clone())));
+            }
+            Outcome::Stale { now } => self.put_row(flight.side, from, now),
+            Outcome::Busy | Outcome::Moved | Outcome::Failed(_) => {}
+        }
+        self.mark_renamed(from, to);
+    }
+
+    /// Tells people of a conflict that an unlock made.
+    pub(super) fn note_conflict(&self, conflict: Conflict, out: &mut Vec<Action>) {
+        let Conflict { path, copy, loser } = conflict;
+        out.push(Action::Note(Note::Conflict { path, loser, copy }));
+    }
+}
+
+fn note_of(side: Side, change: &Change) -> Note {
+    let path = change.path.clone();
+    match (&change.before, &change.after) {
+        (_, None) => Note::Deleted(side, path),
+        (None, Some(after)) => Note::Created(side, path, after.as_file().map(|f| f.size)),
+        (Some(before), Some(after)) if before.same_content(after) => Note::Touched(side, path),
+        (Some(_), Some(after)) => Note::Modified(side, path, Entry::size(after)),
+    }
+}
