@@ -16,4 +16,8 @@ pub mod side;
 pub mod time;
 pub mod tree;
 
+pub mod reconcile;
+
+pub mod delta;
+
 pub mod wire;
