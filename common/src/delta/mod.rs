@@ -2,4 +2,7 @@
 //!
 //! [`recipe`] cuts a content where the content itself says so, so that an insertion moves no cut
 //! but those around it. [`assemble`] says, from two recipes, which parts are at hand and which must
-//! be fetched. Both are pure; whoever reads and writes the files is `replica`.
+//! be fetched. Both are pure; whoever reads and writes files is `replica`.
+
+pub mod assemble;
+pub mod recipe;

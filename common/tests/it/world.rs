@@ -231,9 +231,14 @@ impl Run {
     pub(crate) fn observe(&mut self, side: Side, path: &RelPath) {
         self.dirty.insert(path.clone());
         self.dirty.extend(path.parent());
-        let awaited = (side, path.clone());
-        let freed = self.waiting.extract_if(.., |_, row| *row == awaited);
-        self.dirty.extend(freed.map(|(path, _)| path));
+        let dirty = &mut self.dirty;
+        self.waiting.retain(|waiting, (at, row)| {
+            let goes_on = *at != side || row != path;
+            if !goes_on {
+                dirty.insert(waiting.clone());
+            }
+            goes_on
+        });
     }
 
     /// Decides one dirty path or lands one step. False when nothing is left to do.
