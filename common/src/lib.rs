@@ -16,6 +16,7 @@ pub mod side;
 pub mod time;
 pub mod tree;
 
+pub mod delta;
+pub mod reconcile;
 pub mod replica;
-
 pub mod wire;

@@ -1,0 +1,120 @@
+//! The chunks of a content, and its digest, in one pass.
+//!
+//! Both ends must cut alike, so the sizes below and the algorithm (FastCDC, the 2020 variant with
+//! normalization level 1) are a part of the protocol. This module opens no file; it takes bytes.
+//!
+//! The one idea: a cut depends only on the bytes since the cut before it, at most
+//! [`CHUNK_BYTES_MAX`] of them, so no more than that is ever held.
+
+use std::io::{self, Read};
+
+use fastcdc::v2020::FastCDC;
+
+use crate::digest::{Digest, Hasher};
+use crate::limits::PIECE_BYTES_MAX;
+use crate::wire::message::Chunk;
+
+/// No chunk but the last is shorter.
+pub const CHUNK_BYTES_MIN: usize = 16 * 1024;
+/// What the length of chunks is around.
+pub const CHUNK_BYTES_MEAN: usize = 64 * 1024;
+/// No chunk is longer, unless it is a hole.
+pub const CHUNK_BYTES_MAX: usize = PIECE_BYTES_MAX;
+/// Longest hole that is one chunk.
+pub const HOLE_BYTES_MAX: u32 = 1 << 30;
+
+// The algorithm shifts its cuts by a byte when a size is odd.
+const _: () = assert!(CHUNK_BYTES_MIN % 2 + CHUNK_BYTES_MEAN % 2 + CHUNK_BYTES_MAX % 2 == 0);
+const _: () = assert!(CHUNK_BYTES_MIN < CHUNK_BYTES_MEAN && CHUNK_BYTES_MEAN < CHUNK_BYTES_MAX);
+
+/// The chunks of a content, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recipe(pub Vec<Chunk>);
+
+impl Recipe {
+    /// The length of the content in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.0.iter().map(|chunk| u64::from(chunk.length)).sum()
+    }
+}
+
+/// What one pass over a content tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// The digest of the whole.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its chunks.
+    pub recipe: Recipe,
+}
+
+/// Reads a content to its end.
+pub fn chunks_of(mut content: impl Read) -> io::Result<Measured> {
+    let mut cutter = Cutter::default();
+    let mut piece = vec![0; PIECE_BYTES_MAX];
+    loop {
+        match content.read(&mut piece) {
+            Ok(0) => return Ok(cutter.finish()),
+            Ok(length) => cutter.update(&piece[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Cuts and digests a content that arrives in pieces of any length.
+#[derive(Default)]
+pub struct Cutter {
+    whole: Hasher,
+    size: u64,
+    /// Bytes that are not in a chunk yet.
+    rest: Vec<u8>,
+    chunks: Vec<Chunk>,
+}
+
+impl Cutter {
+    /// Takes the next piece.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.whole.update(piece);
+        self.size += piece.len() as u64;
+        self.rest.extend_from_slice(piece);
+        self.cut_while_more_than(CHUNK_BYTES_MAX - 1);
+    }
+
+    /// There are no more pieces.
+    #[must_use]
+    pub fn finish(mut self) -> Measured {
+        self.cut_while_more_than(0);
+        Measured { digest: self.whole.finish(), size: self.size, recipe: Recipe(self.chunks) }
+    }
+
+    fn cut_while_more_than(&mut self, kept: usize) {
+        let mut from = 0;
+        while self.rest.len() - from > kept {
+            let rest = &self.rest[from..];
+            let (_, length) =
+                FastCDC::new(rest, CHUNK_BYTES_MIN, CHUNK_BYTES_MEAN, CHUNK_BYTES_MAX)
+                    .cut(0, rest.len());
+            push(&mut self.chunks, &rest[..length]);
+            from += length;
+        }
+        self.rest.drain(..from);
+    }
+}
+
+/// Appends a chunk. One of zero bytes only is a hole, and joins the hole before it.
+fn push(chunks: &mut Vec<Chunk>, bytes: &[u8]) {
+    let length = u32::try_from(bytes.len()).expect("a chunk is at most CHUNK_BYTES_MAX long");
+    if bytes.iter().any(|&byte| byte != 0) {
+        chunks.push(Chunk { length, digest: Some(Digest::of(bytes)) });
+        return;
+    }
+    match chunks.last_mut() {
+        Some(hole) if hole.digest.is_none() && hole.length <= HOLE_BYTES_MAX - length => {
+            hole.length += length;
+        }
+        _ => chunks.push(Chunk { length, digest: None }),
+    }
+}

@@ -1,0 +1,224 @@
+//! A content that is edited in places is put together again from what is at hand and little more.
+
+use std::io::Read;
+
+use common::delta::assemble::{Piece, fetched_bytes, plan};
+use common::delta::recipe::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Cutter, Measured, chunks_of};
+use common::digest::Digest;
+use common::limits::PIECE_BYTES_MAX;
+use common::wire::message::Chunk;
+use proptest::prelude::*;
+
+use crate::world::Rng;
+
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut rng = Rng(seed);
+    std::iter::repeat_with(|| rng.next().to_le_bytes()).flatten().take(length).collect()
+}
+
+fn measured(content: &[u8]) -> Measured {
+    chunks_of(content).expect("memory can be read")
+}
+
+/// Carries a plan out, with the other end's content for what is fetched.
+fn assembled(pieces: &[Piece], target: &[u8], have: &[u8]) -> Vec<u8> {
+    let mut made = Vec::new();
+    for piece in pieces {
+        let (at, bytes) = match *piece {
+            Piece::Have { from, at, length } => {
+                (at, have[from as usize..(from + length) as usize].to_vec())
+            }
+            Piece::Fetch { at, length } => {
+                assert!(length as usize <= PIECE_BYTES_MAX && length > 0);
+                (at, target[at as usize..at as usize + length as usize].to_vec())
+            }
+            Piece::Hole { at, length } => (at, vec![0; length as usize]),
+        };
+        assert_eq!(at, made.len() as u64, "no gap and no overlap");
+        made.extend(bytes);
+    }
+    made
+}
+
+fn fetched(target: &[u8], have: &[u8]) -> u64 {
+    let pieces = plan(&measured(target).recipe.0, &measured(have).recipe.0);
+    assert_eq!(assembled(&pieces, target, have), target);
+    fetched_bytes(&pieces)
+}
+
+#[test]
+fn a_recipe_describes_its_content() {
+    let content = [noise(1, 3 << 20), vec![0; 3 << 20], noise(2, 100_001)].concat();
+    let Measured { digest, size, recipe } = measured(&content);
+    assert_eq!((digest, size), (Digest::of(&content), content.len() as u64));
+    assert_eq!(recipe.size(), size);
+    let mut from = 0;
+    for (index, chunk) in recipe.0.iter().enumerate() {
+        let bytes = &content[from..from + chunk.length as usize];
+        from += bytes.len();
+        match chunk.digest {
+            Some(digest) => {
+                assert_eq!(digest, Digest::of(bytes));
+                assert!(bytes.len() <= CHUNK_BYTES_MAX);
+                assert!(bytes.len() >= CHUNK_BYTES_MIN || index + 1 == recipe.0.len());
+            }
+            None => assert!(bytes.iter().all(|&byte| byte == 0)),
+        }
+    }
+    assert!(recipe.0.iter().any(|chunk| chunk.digest.is_none() && chunk.length > 2 << 20));
+    assert_eq!(measured(b"").recipe.0, []);
+}
+
+/// Cuts are a part of the protocol: two versions of this program must cut alike.
+#[test]
+fn the_cuts_are_frozen() {
+    let lengths: Vec<u32> =
+        measured(&noise(7, 600_000)).recipe.0.iter().map(|chunk| chunk.length).collect();
+    assert_eq!(lengths, FROZEN);
+}
+
+const FROZEN: [u32; 9] = [31171, 38807, 128500, 79518, 159009, 45867, 78194, 29481, 9453];
+
+/// Gives a few bytes at a time, as a slow file does.
+struct Dribble<'a>(&'a [u8], Rng);
+
+impl Read for Dribble<'_> {
+    fn read(&mut self, piece: &mut [u8]) -> std::io::Result<usize> {
+        let most = self.1.below(70_000) + 1;
+        let length = most.min(piece.len()).min(self.0.len());
+        piece[..length].copy_from_slice(&self.0[..length]);
+        self.0 = &self.0[length..];
+        Ok(length)
+    }
+}
+
+#[test]
+fn cuts_do_not_depend_on_how_the_content_arrives() {
+    let content = [noise(3, 2 << 20), vec![0; 700_000], noise(4, 12_345)].concat();
+    let whole = measured(&content);
+    assert_eq!(chunks_of(Dribble(&content, Rng(5))).expect("memory can be read"), whole);
+    let mut cutter = Cutter::default();
+    cutter.update(&content);
+    assert_eq!(cutter.finish(), whole);
+}
+
+#[test]
+fn one_byte_inserted_into_four_mebibytes_fetches_less_than_one_piece() {
+    for seed in 0..8 {
+        let have = noise(seed, 4 << 20);
+        let mut target = have.clone();
+        target.insert(Rng(seed).below(have.len()), 0x55);
+        let bytes = fetched(&target, &have);
+        assert!(bytes > 0 && bytes < PIECE_BYTES_MAX as u64, "seed {seed}: {bytes} bytes");
+    }
+}
+
+#[test]
+fn what_is_the_same_or_empty_or_zero_fetches_nothing() {
+    let have = noise(1, 1 << 20);
+    assert_eq!(fetched(&have, &have), 0);
+    assert_eq!(fetched(&[], &have), 0);
+    assert_eq!(fetched(&vec![0; 5 << 20], &have), 0);
+    assert_eq!(plan(&measured(&have).recipe.0, &measured(&have).recipe.0).len(), 1);
+    assert_eq!(fetched(&have, &[]), 1 << 20);
+}
+
+#[test]
+fn a_recipe_that_lies_makes_no_piece_that_is_too_long() {
+    let digest = Some(Digest::of(b"x"));
+    let target = [
+        Chunk { length: u32::MAX, digest },
+        Chunk { length: 0, digest },
+        Chunk { length: 5, digest },
+        Chunk { length: u32::MAX, digest: None },
+    ];
+    let have = [Chunk { length: 7, digest }];
+    let mut end = 0;
+    for piece in plan(&target, &have) {
+        let (at, length) = match piece {
+            Piece::Have { .. } => panic!("a chunk of another length is not the same"),
+            Piece::Fetch { at, length } => {
+                assert!(length as usize <= PIECE_BYTES_MAX);
+                (at, u64::from(length))
+            }
+            Piece::Hole { at, length } => (at, length),
+        };
+        assert_eq!(at, end);
+        end += length;
+    }
+    assert_eq!(end, 2 * u64::from(u32::MAX) + 5);
+}
+
+#[derive(Clone, Debug)]
+enum Edit {
+    Insert(usize, usize, u64),
+    Delete(usize, usize),
+    Replace(usize, usize, u64),
+    Move(usize, usize, usize),
+    Zero(usize, usize),
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let place = 0_usize..1_500_000;
+    let length = 1_usize..120_000;
+    prop_oneof![
+        (place.clone(), length.clone(), any::<u64>()).prop_map(|(p, l, s)| Edit::Insert(p, l, s)),
+        (place.clone(), length.clone()).prop_map(|(p, l)| Edit::Delete(p, l)),
+        (place.clone(), length.clone(), any::<u64>()).prop_map(|(p, l, s)| Edit::Replace(p, l, s)),
+        (place.clone(), length.clone(), place.clone()).prop_map(|(p, l, t)| Edit::Move(p, l, t)),
+        (place, 1_usize..600_000).prop_map(|(p, l)| Edit::Zero(p, l)),
+    ]
+}
+
+fn apply(edit: &Edit, content: &mut Vec<u8>) {
+    let clamp = |place: usize, length: usize, content: &[u8]| {
+        let from = place.min(content.len());
+        from..(from + length).min(content.len())
+    };
+    match *edit {
+        Edit::Insert(place, length, seed) => {
+            let at = place.min(content.len());
+            content.splice(at..at, noise(seed, length));
+        }
+        Edit::Delete(place, length) => {
+            content.drain(clamp(place, length, content));
+        }
+        Edit::Replace(place, length, seed) => {
+            let range = clamp(place, length, content);
+            let new = noise(seed, range.len());
+            content[range].copy_from_slice(&new);
+        }
+        Edit::Move(place, length, to) => {
+            let moved: Vec<u8> = content.drain(clamp(place, length, content)).collect();
+            let at = to.min(content.len());
+            content.splice(at..at, moved);
+        }
+        Edit::Zero(place, length) => {
+            let range = clamp(place, length, content);
+            content[range].fill(0);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn whatever_was_edited_is_assembled_again(
+        seed in any::<u64>(),
+        length in 0_usize..1_500_000,
+        edits in prop::collection::vec(edit(), 0..6),
+    ) {
+        let have = noise(seed, length);
+        let mut target = have.clone();
+        edits.iter().for_each(|edit| apply(edit, &mut target));
+        let bytes = fetched(&target, &have);
+        let new: usize = edits.iter().map(|edit| match *edit {
+            Edit::Insert(_, length, _) | Edit::Replace(_, length, _) => length,
+            Edit::Delete(..) | Edit::Move(..) | Edit::Zero(..) => 0,
+        }).sum();
+        // Around each seam of an edit (three at most) a few chunks are new.
+        let bound = new + edits.len() * 3 * 4 * CHUNK_BYTES_MAX;
+        prop_assert!(bytes as usize <= bound, "{bytes} bytes of at most {bound}");
+    }
+}
