@@ -16,4 +16,5 @@ pub mod side;
 pub mod time;
 pub mod tree;
 
+pub mod store;
 pub mod wire;
