@@ -1,1 +1,4 @@
 //! stub
+
+pub mod locks;
+pub mod pending;

@@ -5,7 +5,7 @@
 //! there, which for the archive means an empty base and so never a deletion. A store that cannot
 //! be read is set aside, never deleted; one that a newer program wrote is not touched.
 
-mod cbor;
+pub mod cbor;
 mod open;
 mod row;
 
@@ -146,7 +146,10 @@ impl Batch {
     }
 
     fn put<T: Serialize>(&mut self, table: Table, key: &[u8], value: Option<&T>) {
-        let sealed = value.map(|value| row::seal(table, key, &cbor::to_vec(value)));
+        let sealed = value.map(|value| {
+            let bytes = cbor::to_vec(value).expect("a vector takes every value of the model");
+            row::seal(table, key, &bytes)
+        });
         self.rows.entry(table).or_default().insert(key.to_vec(), sealed);
     }
 
