@@ -19,4 +19,5 @@ pub mod tree;
 pub mod delta;
 pub mod reconcile;
 pub mod replica;
+pub mod store;
 pub mod wire;

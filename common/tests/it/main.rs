@@ -1,7 +1,10 @@
-//! The laws of the core and of a replica on a real disk, one module per subject.
+//! The laws of the core, and of the shared parts on real files and sockets.
 
 mod delta_round_trip;
 mod reconcile_cases;
 mod reconcile_exhaustive;
 mod reconcile_random;
+mod store;
+mod store_crash;
+mod store_damage;
 mod world;

@@ -1,0 +1,337 @@
+//! Who holds which path.
+//!
+//! A lock on a path covers it and everything below it. The table answers whether a path is covered
+//! and whether somebody may lock or unlock; what is withheld because of it is decided elsewhere.
+//! It is pure: the time comes with the call, and each change is a row for the caller to save.
+//!
+//! No two locks of different holders are granted that overlap. They may come to when a locked file
+//! is moved below the other's directory; then the nearest lock counts.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use common::path::RelPath;
+use common::time::Timestamp;
+use common::wire::client::{DrainMode, LockRow};
+use serde::{Deserialize, Serialize};
+
+/// A lock, as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock {
+    /// Its number; no other lock ever has it.
+    pub id: u64,
+    /// What it covers: this path and all below.
+    pub path: RelPath,
+    /// Who holds it.
+    pub holder: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, for others to read.
+    pub comment: Option<String>,
+    /// Until when, if not for ever.
+    pub expires: Option<Timestamp>,
+    /// Whether it still holds edits back.
+    pub state: LockState,
+}
+
+/// Whether a lock still holds edits back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LockState {
+    /// It does.
+    Held,
+    /// It was unlocked; what it held is on its way.
+    Draining(DrainMode),
+}
+
+impl Lock {
+    /// The row that clients see, with the number of edits held under it.
+    #[must_use]
+    pub fn row(&self, held: u64) -> LockRow {
+        LockRow {
+            id: self.id,
+            path: self.path.clone(),
+            holder: self.holder.clone(),
+            since: self.since,
+            comment: self.comment.clone(),
+            expires: self.expires,
+            held,
+            draining: self.state != LockState::Held,
+        }
+    }
+
+    /// Whether a path is the locked one or below it.
+    #[must_use]
+    pub fn covers(&self, path: &RelPath) -> bool {
+        *path == self.path || path.is_below(&self.path)
+    }
+}
+
+/// What somebody wants to lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// Which path.
+    pub path: RelPath,
+    /// Who.
+    pub holder: String,
+    /// Why; the old comment stays when absent.
+    pub comment: Option<String>,
+    /// For how long, in seconds; for ever when absent, also for a lock that had an end.
+    pub ttl_s: Option<u64>,
+}
+
+/// A wish that was granted. Its lock is to be saved before the holder hears of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Locked {
+    /// A new lock has this id.
+    New(u64),
+    /// The same holder had it already.
+    Already(u64),
+}
+
+impl Locked {
+    /// The lock's number.
+    #[must_use]
+    pub fn id(self) -> u64 {
+        match self {
+            Locked::New(id) | Locked::Already(id) => id,
+        }
+    }
+}
+
+/// Why a lock was not granted, or not opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LockError {
+    /// Somebody else holds the path, one above it or one below it.
+    #[error("`{}` is locked by {}", .0.path, .0.holder)]
+    Foreign(Box<Lock>),
+    /// A lock there is being drained.
+    #[error("`{}` is being unlocked", .0.path)]
+    Draining(Box<Lock>),
+    /// There is no lock of this very path. Holds the one that covers it, if any.
+    #[error("`{path}` is not locked")]
+    NotLocked {
+        /// The path.
+        path: RelPath,
+        /// The lock of a directory above it.
+        covered_by: Option<Box<Lock>>,
+    },
+}
+
+/// All locks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockTable {
+    by_path: BTreeMap<RelPath, Lock>,
+    by_id: BTreeMap<u64, RelPath>,
+    next_id: u64,
+}
+
+impl Default for LockTable {
+    fn default() -> Self {
+        LockTable { by_path: BTreeMap::new(), by_id: BTreeMap::new(), next_id: 1 }
+    }
+}
+
+impl LockTable {
+    /// The table of these rows. Ids start at `next_id`, or after the highest one that is known.
+    #[must_use]
+    pub fn restore(rows: impl IntoIterator<Item = Lock>, next_id: u64) -> LockTable {
+        let mut table = LockTable::default();
+        for lock in rows {
+            table.next_id = table.next_id.max(lock.id.saturating_add(1));
+            table.put(lock);
+        }
+        table.next_id = table.next_id.max(next_id);
+        table
+    }
+
+    /// The id that the next new lock will have; to be saved with it.
+    #[must_use]
+    pub fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
+    /// Locks a path, unless somebody else holds it, a part of it, or what it is a part of.
+    pub fn lock(&mut self, wish: Wish, now: Timestamp) -> Result<Locked, LockError> {
+        let overlapping = self.covering_all(&wish.path).chain(self.strictly_below(&wish.path));
+        for lock in overlapping {
+            if lock.holder != wish.holder {
+                return Err(LockError::Foreign(Box::new(lock.clone())));
+            }
+            if lock.state != LockState::Held {
+                return Err(LockError::Draining(Box::new(lock.clone())));
+            }
+        }
+        let expires = wish.ttl_s.map(|ttl_s| after(now, ttl_s));
+        if let Some(lock) = self.by_path.get_mut(&wish.path) {
+            lock.comment = wish.comment.or(lock.comment.take());
+            lock.expires = expires;
+            return Ok(Locked::Already(lock.id));
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        let Wish { path, holder, comment, .. } = wish;
+        let state = LockState::Held;
+        self.put(Lock { id, path, holder, since: now, comment, expires, state });
+        Ok(Locked::New(id))
+    }
+
+    /// The lock of this very path, if this holder may open it. One that is being drained is given
+    /// too: its unlocking goes on.
+    pub fn unlockable(
+        &self,
+        path: &RelPath,
+        holder: &str,
+        force: Force,
+    ) -> Result<&Lock, LockError> {
+        let Some(lock) = self.by_path.get(path) else {
+            let covered_by = self.covering(path).cloned().map(Box::new);
+            return Err(LockError::NotLocked { path: path.clone(), covered_by });
+        };
+        if lock.holder != holder && force == Force::No {
+            return Err(LockError::Foreign(Box::new(lock.clone())));
+        }
+        Ok(lock)
+    }
+
+    /// Marks a lock as being drained. A mode that was set before stays: a drain does not change its
+    /// course half way. Answers the mode, or `None` when there is no such lock.
+    pub fn begin_drain(&mut self, id: u64, mode: DrainMode) -> Option<DrainMode> {
+        let lock = self.by_path.get_mut(self.by_id.get(&id)?)?;
+        match lock.state {
+            LockState::Draining(mode) => Some(mode),
+            LockState::Held => {
+                lock.state = LockState::Draining(mode);
+                Some(mode)
+            }
+        }
+    }
+
+    /// Takes a lock out of the table.
+    pub fn remove(&mut self, id: u64) -> Option<Lock> {
+        let path = self.by_id.remove(&id)?;
+        self.by_path.remove(&path)
+    }
+
+    /// Lets the locks of a path and of all below follow it to its new name; answers their ids. A
+    /// lock whose new name is taken by another lock stays where it is.
+    pub fn follow(&mut self, from: &RelPath, to: &RelPath) -> Vec<u64> {
+        let moved: Vec<RelPath> = self.below(from).map(|lock| lock.path.clone()).collect();
+        let mut ids = Vec::new();
+        for old in moved {
+            let Ok(new) = old.rebase(from, to) else { continue };
+            if self.by_path.contains_key(&new) {
+                continue;
+            }
+            if let Some(mut lock) = self.by_path.remove(&old) {
+                lock.path = new;
+                ids.push(lock.id);
+                self.put(lock);
+            }
+        }
+        ids
+    }
+
+    /// The lock with this id.
+    #[must_use]
+    pub fn get(&self, id: u64) -> Option<&Lock> {
+        self.by_path.get(self.by_id.get(&id)?)
+    }
+
+    /// The nearest lock that covers a path: its own, or that of a directory above it.
+    #[must_use]
+    pub fn covering(&self, path: &RelPath) -> Option<&Lock> {
+        self.covering_all(path).next()
+    }
+
+    /// All locks that cover a path, the nearest first.
+    pub fn covering_all(&self, path: &RelPath) -> impl Iterator<Item = &Lock> {
+        std::iter::successors(Some(path.clone()), RelPath::parent)
+            .filter_map(|path| self.by_path.get(&path))
+    }
+
+    /// The locks at a path and below it, by path.
+    pub fn below(&self, path: &RelPath) -> impl Iterator<Item = &Lock> {
+        self.by_path.get(path).into_iter().chain(self.strictly_below(path))
+    }
+
+    /// The lock that a change at this path meets: one that covers it or, when the change takes
+    /// everything below along, one below it. A lock that is being drained counts too: nothing may
+    /// overtake what it held.
+    #[must_use]
+    pub fn meets(&self, path: &RelPath, whole: Whole) -> Option<&Lock> {
+        let below = (whole == Whole::Yes).then(|| self.strictly_below(path));
+        self.covering_all(path).chain(below.into_iter().flatten()).next()
+    }
+
+    /// Held locks whose time is over.
+    #[must_use]
+    pub fn expired(&self, now: Timestamp) -> Vec<u64> {
+        let over = |lock: &&Lock| lock.expires.is_some_and(|expires| expires <= now);
+        self.held().filter(over).map(|lock| lock.id).collect()
+    }
+
+    /// When the next lock expires.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<Timestamp> {
+        self.held().filter_map(|lock| lock.expires).min()
+    }
+
+    /// All locks, by path.
+    pub fn iter(&self) -> impl Iterator<Item = &Lock> {
+        self.by_path.values()
+    }
+
+    /// How many locks there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_path.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_path.is_empty()
+    }
+
+    fn held(&self) -> impl Iterator<Item = &Lock> {
+        self.iter().filter(|lock| lock.state == LockState::Held)
+    }
+
+    fn strictly_below(&self, path: &RelPath) -> impl Iterator<Item = &Lock> {
+        let (low, high) = path.bounds_below();
+        let bounds = (Bound::Included(low.as_slice()), Bound::Excluded(high.as_slice()));
+        self.by_path.range::<[u8], _>(bounds).map(|(_, lock)| lock)
+    }
+
+    fn put(&mut self, lock: Lock) {
+        self.by_id.insert(lock.id, lock.path.clone());
+        if let Some(old) = self.by_path.insert(lock.path.clone(), lock.clone())
+            && old.id != lock.id
+        {
+            self.by_id.remove(&old.id);
+        }
+    }
+}
+
+/// Whether a foreign lock is opened all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+}
+
+/// Whether a change takes along everything below its path: a removal, a rename, another kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whole {
+    /// It does.
+    Yes,
+    /// It concerns the path itself only.
+    No,
+}
+
+fn after(now: Timestamp, ttl_s: u64) -> Timestamp {
+    let seconds = now.seconds.saturating_add(i64::try_from(ttl_s).unwrap_or(i64::MAX));
+    Timestamp { seconds, nanos: now.nanos }
+}
