@@ -22,12 +22,10 @@ impl Coordinator {
     pub(super) fn more(&mut self, client: ClientId, out: &mut Vec<Action>) {
         let Some(Cursor { number, after }) = self.desk.cursors.remove(&client) else { return };
         let mut rows = Vec::new();
-        let mut last_path = after;
+        let mut last_path = after.clone();
         let mut last = true;
-        let (mut a, mut b) = (
-            self.seen.a.after(last_path.as_ref()).peekable(),
-            self.seen.b.after(last_path.as_ref()).peekable(),
-        );
+        let mut a = self.seen.a.after(after.as_ref()).peekable();
+        let mut b = self.seen.b.after(after.as_ref()).peekable();
         loop {
             let next = match (a.peek(), b.peek()) {
                 (None, None) => break,
@@ -43,7 +41,6 @@ impl Coordinator {
             rows.extend(self.listing_row(&next, at_a, at_b));
             last_path = Some(next);
         }
-        drop((a, b));
         let generation = Generation { epoch: self.epoch, number };
         let part = ListingPart { generation, b: self.link.clone(), rows, last };
         if !last {
@@ -99,7 +96,7 @@ impl Coordinator {
             None => self.queue.iter().map(|edit| edit.row()).collect(),
             Some(target) => match self.resolve(target) {
                 Ok(path) => self.queue.touching(&path).iter().map(|edit| edit.row()).collect(),
-                Err(refusal) => return refusal,
+                Err(refusal) => return Answer::Refused(refusal),
             },
         };
         Answer::Held(rows)
@@ -162,7 +159,10 @@ fn words(entry: Option<&Entry>) -> String {
     match entry {
         Entry::File(f) => {
             let digest = f.digest.short();
-            format!("file, {} bytes, mode {:04o}, modified {modified}, digest {digest}", f.size, f.mode)
+            format!(
+                "file, {} bytes, mode {:04o}, modified {modified}, digest {digest}",
+                f.size, f.mode
+            )
         }
         Entry::Link(link) => {
             format!("link to `{}`", common::path::escape(&link.target))

@@ -1,10 +1,10 @@
 //! Deciding: every dirty path that nothing stands in the way of becomes operations, or agreement,
 //! or a reason to wait.
 
+use common::change::Operation;
 use common::entry::same;
 use common::limits::CHANGES_IN_FLIGHT_MAX;
 use common::path::{RelPath, rows_below};
-use common::change::Operation;
 use common::problem::ProblemKind;
 use common::reconcile::{Conflict, Next, Step, Verdict, decide};
 use common::side::Side;
@@ -164,9 +164,11 @@ impl Coordinator {
         if let Some(reason) = self.unknown_at(path) {
             return Some(reason);
         }
-        let displaces = step.change.before.is_some()
-            && !step.change.after.as_ref().is_some_and(|e| e.is_dir());
-        if displaces && let Some((below, problem)) = rows_below(&self.problems[step.side], path).next() {
+        let displaces =
+            step.change.before.is_some() && !step.change.after.as_ref().is_some_and(|e| e.is_dir());
+        if displaces
+            && let Some((below, problem)) = rows_below(&self.problems[step.side], path).next()
+        {
             let detail = format!("it holds `{below}`: {}", problem.detail);
             return Some(Reason::Unknown(step.side, detail));
         }

@@ -96,13 +96,13 @@ impl Desk {
 }
 
 /// A refusal without a hint.
-pub(super) fn refused(message: impl Into<String>) -> Answer {
-    refused_with(RefusalKind::Refused, message, None)
+fn refused(message: impl Into<String>) -> Answer {
+    Answer::Refused(refusal(message, None))
 }
 
-fn refused_with(kind: RefusalKind, message: impl Into<String>, hint: Option<&str>) -> Answer {
+fn refusal(message: impl Into<String>, hint: Option<&str>) -> Refusal {
     let hint = hint.map(str::to_string);
-    Answer::Refused(Refusal { kind, message: message.into(), hint })
+    Refusal { kind: RefusalKind::Refused, message: message.into(), hint }
 }
 
 /// What a client hears when its wish could not be made durable.
@@ -194,9 +194,7 @@ impl Coordinator {
                 }
                 self.held_rows(target.as_ref())
             }
-            Request::Status { path: Some(path) } => {
-                Answer::PathStatus(self.path_status(path))
-            }
+            Request::Status { path: Some(path) } => Answer::PathStatus(self.path_status(path)),
             _ => return true,
         };
         out.push(Action::Answer(client, answer));
@@ -242,7 +240,7 @@ impl Coordinator {
     }
 
     /// The path that a target means, if it still means what the client saw.
-    pub(super) fn resolve(&self, target: &Target) -> Result<RelPath, Answer> {
+    pub(super) fn resolve(&self, target: &Target) -> Result<RelPath, Refusal> {
         let known = |path: &RelPath| {
             Side::BOTH.iter().any(|&side| self.seen[side].get(path).is_some())
                 || self.archive.get(path).is_some()
@@ -250,11 +248,9 @@ impl Coordinator {
         };
         match target {
             Target::Path(path) if known(path) => Ok(path.clone()),
-            Target::Path(path) => Err(refused_with(
-                RefusalKind::Refused,
-                format!("there is no `{path}`"),
-                Some("run `lab3` to see the files"),
-            )),
+            Target::Path(path) => {
+                Err(refusal(format!("there is no `{path}`"), Some("run `lab3` to see the files")))
+            }
             Target::Shown { path, generation } => {
                 let fresh = generation.epoch == self.epoch
                     && generation.number <= self.number
@@ -263,8 +259,7 @@ impl Coordinator {
                 if fresh {
                     return Ok(path.clone());
                 }
-                Err(refused_with(
-                    RefusalKind::Refused,
+                Err(refusal(
                     format!("the listing is stale: `{path}` is no longer what it showed"),
                     Some("list again with `lab3`, then use the new index"),
                 ))
@@ -283,8 +278,8 @@ impl Coordinator {
     ) {
         let path = match self.resolve(target) {
             Ok(path) => path,
-            Err(answer) => {
-                out.push(Action::Answer(client, answer));
+            Err(refusal) => {
+                out.push(Action::Answer(client, Answer::Refused(refusal)));
                 return;
             }
         };
@@ -298,7 +293,9 @@ impl Coordinator {
                     self.desk.unsaved.push((client, Answer::Locked(row)));
                 }
             }
-            Err(error) => out.push(Action::Answer(client, lock_refused(&error))),
+            Err(error) => {
+                out.push(Action::Answer(client, Answer::Refused(lock_refused(&error))));
+            }
         }
     }
 
@@ -319,8 +316,8 @@ impl Coordinator {
         });
         let lock = match found {
             Ok(lock) => lock,
-            Err(answer) => {
-                out.push(Action::Answer(client, answer));
+            Err(refusal) => {
+                out.push(Action::Answer(client, Answer::Refused(refusal)));
                 return true;
             }
         };
@@ -413,7 +410,7 @@ fn receipt(path: RelPath, mode: DrainMode) -> Receipt {
     }
 }
 
-fn lock_refused(error: &LockError) -> Answer {
+fn lock_refused(error: &LockError) -> Refusal {
     let (kind, hint) = match error {
         LockError::Foreign(lock) => {
             let mut hint = format!("locked since {}", lock.since.rfc3339());
@@ -431,5 +428,5 @@ fn lock_refused(error: &LockError) -> Answer {
             (RefusalKind::Refused, Some("run `lab3 locks` to see all locks".to_string()))
         }
     };
-    Answer::Refused(Refusal { kind, message: error.to_string(), hint })
+    Refusal { kind, message: error.to_string(), hint }
 }

@@ -162,11 +162,10 @@ impl Coordinator {
     fn keep_a(&mut self, id: u64, edit: HeldEdit, out: &mut Vec<Action>) {
         let path = edit.path.clone();
         let last = self.queue.last_of(&path).is_some_and(|last| last.seq == edit.seq);
-        let same_as_a = self
-            .seen
-            .a
-            .get(&path)
-            .is_some_and(|now| edit.after.as_ref().is_some_and(|after| after.same_content(now)));
+        let same_as_a =
+            self.seen.a.get(&path).is_some_and(|now| {
+                edit.after.as_ref().is_some_and(|after| after.same_content(now))
+            });
         if last
             && !same_as_a
             && let Some(version) = edit.after.as_ref().filter(|e| !e.is_dir())

@@ -100,10 +100,6 @@ impl Flights {
         self.by_id.iter().filter(|(_, f)| f.side == side).map(|(id, _)| *id).collect()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Flight> {
-        self.by_id.values()
-    }
-
     pub(super) fn len(&self) -> usize {
         self.by_id.len()
     }
@@ -128,10 +124,5 @@ impl Parked {
     /// Something moved there: answers who waited for it.
     pub(super) fn wake(&mut self, on: &RelPath) -> BTreeSet<RelPath> {
         self.on.remove(on).unwrap_or_default()
-    }
-
-    /// Nobody waits for anybody any more.
-    pub(super) fn clear(&mut self) {
-        self.on.clear();
     }
 }

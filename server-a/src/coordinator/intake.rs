@@ -103,7 +103,12 @@ impl Coordinator {
             let old = self.archive.get(&path).filter(|old| old.as_file().is_some());
             if let Some(old) = old
                 && !entry.as_ref().is_some_and(|now| now.same_content(old))
-                && !self.hints.iter().rev().take(64).any(|h| path == h.from || path.is_below(&h.from))
+                && !self
+                    .hints
+                    .iter()
+                    .rev()
+                    .take(64)
+                    .any(|h| path == h.from || path.is_below(&h.from))
             {
                 lost.push((path.clone(), old.clone()));
             }
@@ -133,8 +138,11 @@ impl Coordinator {
 
     /// Marks what is known below a path at either side.
     pub(super) fn touch_below(&mut self, path: &RelPath) {
-        let below: BTreeSet<RelPath> =
-            Side::BOTH.iter().flat_map(|&s| self.seen[s].below(path)).map(|(p, _)| p.clone()).collect();
+        let below: BTreeSet<RelPath> = Side::BOTH
+            .iter()
+            .flat_map(|&s| self.seen[s].below(path))
+            .map(|(p, _)| p.clone())
+            .collect();
         self.dirty.extend(below);
     }
 

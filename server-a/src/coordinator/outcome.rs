@@ -38,7 +38,11 @@ impl Coordinator {
                 self.waits.clear(path);
                 out.push(Action::Note(note_of(side, change)));
                 if let Some(copy) = aside {
-                    out.push(Action::Note(Note::Conflict { path: path.clone(), loser: side, copy }));
+                    out.push(Action::Note(Note::Conflict {
+                        path: path.clone(),
+                        loser: side,
+                        copy,
+                    }));
                 }
                 self.put_row(side, path, now.clone());
                 if self.sides_same(path) && flight.purpose == Purpose::Agree {

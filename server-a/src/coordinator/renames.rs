@@ -85,8 +85,7 @@ impl Coordinator {
 
     fn start_rename(&mut self, hint: &Hint, before: Entry, out: &mut Vec<Action>) {
         let side = hint.side.other();
-        let operation =
-            Operation::Rename { from: hint.from.clone(), to: hint.to.clone(), before };
+        let operation = Operation::Rename { from: hint.from.clone(), to: hint.to.clone(), before };
         let id = self.order_id();
         let flight = Flight { side, operation: operation.clone(), purpose: Purpose::Rename };
         self.flights.start(id, flight);
