@@ -4,5 +4,9 @@
 //! Either may ask the other for content. A client dials server A and says one
 //! [`client::Request`]. Every frame is a length and a CBOR value, see `docs/protocol.md`.
 
+pub mod cbor;
 pub mod client;
+pub mod connection;
+pub mod frame;
+pub mod handshake;
 pub mod message;

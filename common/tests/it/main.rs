@@ -7,4 +7,8 @@ mod reconcile_random;
 mod store;
 mod store_crash;
 mod store_damage;
+mod wire_connection;
+mod wire_golden;
+mod wire_handshake;
+mod wire_samples;
 mod world;

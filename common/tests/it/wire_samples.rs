@@ -1,0 +1,295 @@
+//! One message of each sort, for the frozen frames.
+
+use common::change::{Change, Operation, Outcome};
+use common::digest::Digest;
+use common::entry::{Entry, File, Kind, Link as Symlink};
+use common::path::RelPath;
+use common::problem::{Problem, ProblemKind};
+use common::side::Side;
+use common::time::Timestamp;
+use common::wire::client::{
+    Answer, DrainMode, Generation, HeldOp, HeldRow, Link, ListingPart, ListingRow, LockRow,
+    PathStatus, ProblemRow, Receipt, Refusal, RefusalKind, Request, State, Status, Target, Waited,
+    WaitingRow,
+};
+use common::wire::message::{
+    Ask, AskId, Chunk, Condition, Content, Give, Given, Hello, Observation, Order, OrderId,
+    PeerMessage, Reception, ReplicaId, Report, Role, Row, Want,
+};
+use serde_bytes::ByteBuf;
+
+use crate::wire_golden::Golden;
+
+fn path(text: &str) -> RelPath {
+    RelPath::new(text).expect("a path")
+}
+
+fn time() -> Timestamp {
+    Timestamp { seconds: 1_795_255_800, nanos: 123_456_789 }
+}
+
+fn file() -> Entry {
+    Entry::File(File { digest: Digest([0xd1; 32]), size: 5, mode: 0o644, modified: time() })
+}
+
+fn link() -> Entry {
+    Entry::Link(Symlink { target: b"notes.txt".as_slice().into(), modified: time() })
+}
+
+fn problem() -> Problem {
+    let detail = "cannot open `secret`: permission denied".to_owned();
+    Problem { kind: ProblemKind::Unreadable, detail }
+}
+
+pub(crate) fn handshake(golden: &mut Golden) {
+    let dialer =
+        Hello::new(Role::Coordinator, Some(ReplicaId(0xa1a2_a3a4_a5a6_a7a8_a9aa_abac_adae_afb0)));
+    let acceptor = Hello { features: vec!["later".to_owned()], ..Hello::new(Role::Agent, None) };
+    golden.add("hello_coordinator", &dialer);
+    golden.add("hello_client", &Hello::new(Role::Client, None));
+    golden.add("reception_welcome", &Reception::Welcome(acceptor));
+    golden.add("reception_refused", &Reception::Refused("another server A is connected".into()));
+}
+
+pub(crate) fn orders(golden: &mut Golden) {
+    let id = OrderId(7);
+    let mut commit = |name, before, after, content| {
+        let operation = Operation::Change(Change { path: path("docs/notes.txt"), before, after });
+        golden.add(name, &PeerMessage::Order(Order::Commit { id, operation, content }));
+    };
+    let inline = Content::Inline(ByteBuf::from(b"hello".to_vec()));
+    commit("order_commit_create", None, Some(file()), inline);
+    commit("order_commit_replace", Some(link()), Some(file()), Content::Pull(path("new.txt")));
+    commit("order_commit_copy", None, Some(file()), Content::Local(path("old.txt")));
+    commit("order_commit_held", Some(file()), Some(file()), Content::Held(12));
+    commit("order_commit_delete", Some(Entry::Dir { mode: 0o755 }), None, Content::None);
+    let operation = Operation::Rename { from: path("a"), to: path("b/c"), before: file() };
+    let content = Content::None;
+    for (name, order) in [
+        ("order_commit_rename", Order::Commit { id, operation, content }),
+        ("order_inventory", Order::Inventory),
+        ("order_settle", Order::Settle { id: OrderId(u64::MAX) }),
+        ("order_rescan", Order::Rescan { path: Some(path("docs")) }),
+        ("order_rescan_all", Order::Rescan { path: None }),
+        ("order_sync", Order::Sync { id, paths: vec![path("a"), path("b/c")] }),
+        ("order_approve", Order::Approve),
+    ] {
+        golden.add(name, &PeerMessage::Order(order));
+    }
+}
+
+pub(crate) fn reports(golden: &mut Golden) {
+    let id = OrderId(7);
+    let observation = Observation {
+        rows: vec![
+            Row { path: path("a"), entry: None, content: None },
+            Row {
+                path: path("b"),
+                entry: Some(file()),
+                content: Some(ByteBuf::from(b"hello".to_vec())),
+            },
+        ],
+        moved: vec![(path("a"), path("b"))],
+        problems: vec![(path("secret"), Some(problem())), (path("cured"), None)],
+    };
+    let condition = Condition {
+        halted: Some("the root is suddenly empty".to_owned()),
+        watched: 10,
+        polled: 2,
+        unwatched: 1,
+        watch_hint: Some("sysctl fs.inotify.max_user_watches=20000".to_owned()),
+        scrubs: 3,
+        scrub_found: 1,
+        lacks: vec!["rename exchange".to_owned()],
+        linked_outside: vec![path("shared.log")],
+    };
+    let aside = Some(path("a.conflict-B-20261121-095000-d1d1d1d1"));
+    let inventory = Report::Inventory {
+        rows: vec![(path("d"), Entry::Dir { mode: 0o755 }), (path("d/l"), link())],
+        problems: vec![(path("secret"), problem())],
+        last: true,
+    };
+    for (name, report) in [
+        ("report_inventory", inventory),
+        ("report_observed", Report::Observed(observation)),
+        ("report_done", outcome(id, Outcome::Done { now: Some(file()), aside })),
+        ("report_stale", outcome(id, Outcome::Stale { now: None })),
+        ("report_busy", outcome(id, Outcome::Busy)),
+        ("report_moved", outcome(id, Outcome::Moved)),
+        ("report_failed", outcome(id, Outcome::Failed(problem()))),
+        ("report_settled", Report::Settled { id }),
+        ("report_synced", Report::Synced { id, durable: true }),
+        ("report_condition", Report::Condition(condition)),
+    ] {
+        golden.add(name, &PeerMessage::Report(report));
+    }
+}
+
+fn outcome(id: OrderId, outcome: Outcome) -> Report {
+    Report::Outcome { id, outcome }
+}
+
+pub(crate) fn content(golden: &mut Golden) {
+    let ask = |want| {
+        let digest = Digest([0xd1; 32]);
+        PeerMessage::Ask(Ask { id: AskId(3), path: path("docs/big.iso"), digest, want })
+    };
+    let give = |given| PeerMessage::Give(Give { id: AskId(3), given });
+    let chunks = vec![
+        Chunk { length: 65536, digest: Some(Digest([0xc1; 32])) },
+        Chunk { length: 4096, digest: None },
+    ];
+    golden.add("ask_recipe", &ask(Want::Recipe));
+    golden.add("ask_piece", &ask(Want::Piece { offset: 1 << 40, length: 262_144 }));
+    golden.add("give_recipe", &give(Given::Recipe { chunks, last: true }));
+    golden.add("give_piece", &give(Given::Piece(ByteBuf::from(vec![0, 1, 2, 0xff]))));
+    golden.add("give_gone", &give(Given::Gone));
+    golden.add("ping", &PeerMessage::Ping);
+    golden.add("pong", &PeerMessage::Pong);
+}
+
+pub(crate) fn requests(golden: &mut Golden) {
+    let generation = Generation { epoch: 0x1122_3344_5566_7788, number: 42 };
+    let shown = Target::Shown { path: path("report.txt"), generation };
+    let holder = "ann@mill".to_owned();
+    let lock = Request::Lock {
+        target: shown,
+        holder: holder.clone(),
+        comment: Some("editing".to_owned()),
+        ttl_s: Some(7200),
+    };
+    let unlock = Request::Unlock {
+        target: Target::Path(path("report.txt")),
+        holder,
+        force: true,
+        mode: DrainMode::KeepA,
+        dry_run: false,
+    };
+    for (name, request) in [
+        ("request_list", Request::List),
+        ("request_lock", lock),
+        ("request_unlock", unlock),
+        ("request_locks", Request::Locks),
+        ("request_held", Request::Held { target: Some(Target::Path(path("docs"))) }),
+        ("request_held_all", Request::Held { target: None }),
+        ("request_status", Request::Status { path: None }),
+        ("request_status_path", Request::Status { path: Some(path("docs")) }),
+        ("request_wait", Request::Wait { timeout_ms: 30_000 }),
+        ("request_approve", Request::Approve),
+        ("request_reject", Request::Reject),
+        ("request_scrub", Request::Scrub),
+    ] {
+        golden.add(name, &request);
+    }
+}
+
+fn lock_row() -> LockRow {
+    LockRow {
+        id: 4,
+        path: path("report.txt"),
+        holder: "ann@mill".to_owned(),
+        since: time(),
+        comment: Some("editing".to_owned()),
+        expires: Some(Timestamp { seconds: time().seconds + 7200, nanos: 0 }),
+        held: 2,
+        draining: false,
+    }
+}
+
+fn held_row() -> HeldRow {
+    HeldRow { seq: 12, path: path("report.txt"), op: HeldOp::Write, size: 5, time: time() }
+}
+
+fn waiting_row() -> WaitingRow {
+    WaitingRow {
+        path: path("log.txt"),
+        side: Some(Side::B),
+        reason: "waiting for its writer".to_owned(),
+        since: time(),
+        next_try: Some(time()),
+    }
+}
+
+fn problem_row() -> ProblemRow {
+    ProblemRow { path: path("secret"), side: Side::A, detail: problem().detail }
+}
+
+fn listing() -> Answer {
+    let row = ListingRow {
+        path: path("report.txt"),
+        kind: Kind::File,
+        size: 5,
+        modified: time(),
+        state: State::Held,
+        lock: Some(lock_row()),
+        held: 2,
+    };
+    Answer::Listing(ListingPart {
+        generation: Generation { epoch: 1, number: 42 },
+        b: Link::Away { since: Some(time()), reason: "connection refused".to_owned() },
+        rows: vec![row],
+        last: true,
+    })
+}
+
+fn status() -> Status {
+    Status {
+        version: "0.1.0".to_owned(),
+        halted: None,
+        b: Link::Connected,
+        side_a: Condition { watched: 10, ..Condition::default() },
+        side_b: Condition { polled: 3, ..Condition::default() },
+        known: (100, 99),
+        agreed: 98,
+        in_flight: 1,
+        waiting_count: 1,
+        waiting: vec![waiting_row()],
+        problem_count: 1,
+        problems: vec![problem_row()],
+        locks: 1,
+        held: (2, 10),
+    }
+}
+
+pub(crate) fn answers(golden: &mut Golden) {
+    let receipt = Receipt {
+        path: path("report.txt"),
+        dry_run: false,
+        mode: DrainMode::Apply,
+        applied: vec![held_row()],
+        discarded: 0,
+        conflicts: vec![path("report.conflict-A-20261121-095000-d1d1d1d1.txt")],
+        agreed: true,
+        waiting: vec![],
+    };
+    let path_status = PathStatus {
+        path: path("report.txt"),
+        at: ["file".to_owned(), "file".to_owned(), "nothing".to_owned()],
+        state: Some(State::Differs),
+        lock: Some(lock_row()),
+        held: 2,
+        waiting: vec![waiting_row()],
+        problems: vec![problem_row()],
+    };
+    let late = Waited::Waiting { timed_out: true, reason: None, waiting: vec![waiting_row()] };
+    let refusal = Refusal {
+        kind: RefusalKind::LockedByAnother,
+        message: "`report.txt` is locked by bob@mill".to_owned(),
+        hint: Some("`--force` breaks the lock".to_owned()),
+    };
+    for (name, answer) in [
+        ("answer_listing", listing()),
+        ("answer_locked", Answer::Locked(lock_row())),
+        ("answer_unlocked", Answer::Unlocked(receipt)),
+        ("answer_locks", Answer::Locks(vec![lock_row()])),
+        ("answer_held", Answer::Held(vec![held_row()])),
+        ("answer_status", Answer::Status(Box::new(status()))),
+        ("answer_path_status", Answer::PathStatus(path_status)),
+        ("answer_waited", Answer::Waited(Waited::Done)),
+        ("answer_waited_late", Answer::Waited(late)),
+        ("answer_done", Answer::Done("scanning".to_owned())),
+        ("answer_refused", Answer::Refused(refusal)),
+    ] {
+        golden.add(name, &answer);
+    }
+}
