@@ -17,6 +17,7 @@ pub mod time;
 pub mod tree;
 
 pub mod delta;
+pub mod exchange;
 pub mod reconcile;
 pub mod replica;
 pub mod store;

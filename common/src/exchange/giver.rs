@@ -1,0 +1,59 @@
+//! Answers the other end's questions for content, on threads of their own, in the bulk lane.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+
+use crate::wire::connection::Outgoing;
+use crate::wire::message::{Ask, Give, Given, PeerMessage};
+
+/// Threads that read for the other end: one may wait for a slow disk while the other goes on.
+const THREADS: usize = 2;
+
+/// Reads content of this end's tree: all parts of the answer to a question.
+pub type Read = Arc<dyn Fn(&Ask) -> Vec<Given> + Send + Sync>;
+
+type Job = (Ask, Outgoing<PeerMessage>);
+
+/// The threads that give.
+pub struct Giver {
+    jobs: Sender<Job>,
+    _threads: Vec<JoinHandle<()>>,
+}
+
+impl Giver {
+    /// Starts the threads. They end when this is dropped and all questions are answered.
+    pub fn start(read: Read) -> std::io::Result<Giver> {
+        let (jobs, queue) = channel::<Job>();
+        let queue = Arc::new(Mutex::new(queue));
+        let threads: Result<Vec<_>, _> = (0..THREADS)
+            .map(|_| {
+                let (queue, read) = (queue.clone(), read.clone());
+                Builder::new().name("giver".into()).spawn(move || give(&queue, &read))
+            })
+            .collect();
+        Ok(Giver { jobs, _threads: threads? })
+    }
+
+    /// Answers a question on the link over which it came.
+    pub fn answer(&self, ask: Ask, link: &Outgoing<PeerMessage>) {
+        // The threads outlive every sender, so this cannot fail.
+        let _ = self.jobs.send((ask, link.clone()));
+    }
+}
+
+fn give(queue: &Mutex<Receiver<Job>>, read: &Read) {
+    loop {
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((ask, link)) = job else { return };
+        if link.is_closed() {
+            continue;
+        }
+        for given in read(&ask) {
+            let give = PeerMessage::Give(Give { id: ask.id, given });
+            if link.blocking_send_bulk(&give).is_err() {
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Content between the two servers: asked for by the end that receives it, piece by piece.
+//!
+//! The receiver pulls, so it is never sent more than it can write; it asks for what it lacks, so
+//! an interrupted transfer goes on where it stopped and a changed file costs its changes. `asker`
+//! sends questions and keeps what becomes of them, `giver` answers the other end's, `remote` is a
+//! file of the other end as a [`crate::replica::source::Source`].
+
+pub mod asker;
+pub mod giver;
+pub mod remote;

@@ -1,0 +1,109 @@
+//! A file of the other end as a source of content, several pieces under way at once.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use crate::digest::Digest;
+use crate::exchange::asker::Asker;
+use crate::limits::{PIECE_BYTES_MAX, PIECES_IN_FLIGHT_MAX};
+use crate::path::RelPath;
+use crate::replica::source::{Source, SourceError};
+use crate::wire::message::{Chunk, Given, Want};
+
+/// Chunks that a recipe may have: far more than any file that fits a disk.
+const CHUNKS_MAX: usize = 64 * 1024 * 1024;
+
+/// One version of one file at the other end.
+pub struct Remote {
+    asker: Arc<Asker>,
+    path: RelPath,
+    digest: Digest,
+}
+
+impl Remote {
+    /// The version with this digest of the file at this path.
+    pub fn new(asker: Arc<Asker>, path: RelPath, digest: Digest) -> Remote {
+        Remote { asker, path, digest }
+    }
+
+    fn ask<K: Send + 'static>(&self, want: Want, key: K, to: &Sender<(K, Option<Given>)>)
+    where
+        K: Copy,
+    {
+        let to = to.clone();
+        let answered = move |given| {
+            // Nobody listens when the fetch was given up; then the piece is not needed.
+            let _ = to.send((key, given));
+        };
+        self.asker.ask(&self.path, self.digest, want, Box::new(answered));
+    }
+}
+
+impl Source for Remote {
+    fn recipe(&mut self) -> Result<Option<Vec<Chunk>>, SourceError> {
+        let (to, from) = channel();
+        self.ask(Want::Recipe, (), &to);
+        drop(to);
+        let mut all = Vec::new();
+        loop {
+            match next(&from)?.1 {
+                Given::Recipe { chunks, last } => {
+                    all.extend(chunks);
+                    if all.len() > CHUNKS_MAX {
+                        return Err(SourceError::Gone);
+                    }
+                    if last {
+                        return Ok(Some(all));
+                    }
+                }
+                Given::Piece(_) | Given::Gone => return Err(SourceError::Gone),
+            }
+        }
+    }
+
+    fn fetch(
+        &mut self,
+        ranges: &[(u64, u32)],
+        sink: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
+    ) -> Result<(), SourceError> {
+        let (to, from) = channel();
+        let mut pieces = ranges.iter().flat_map(|&(offset, length)| cut(offset, length));
+        let mut under_way: BTreeMap<u64, u32> = BTreeMap::new();
+        loop {
+            while under_way.len() < PIECES_IN_FLIGHT_MAX
+                && let Some((offset, length)) = pieces.next()
+            {
+                under_way.insert(offset, length);
+                self.ask(Want::Piece { offset, length }, offset, &to);
+            }
+            if under_way.is_empty() {
+                return Ok(());
+            }
+            let (offset, given) = next(&from)?;
+            let length = under_way.remove(&offset);
+            match given {
+                Given::Piece(bytes) if Some(bytes.len() as u64) == length.map(u64::from) => {
+                    sink(offset, &bytes)?;
+                }
+                _ => return Err(SourceError::Gone),
+            }
+        }
+    }
+}
+
+fn next<K>(from: &Receiver<(K, Option<Given>)>) -> Result<(K, Given), SourceError> {
+    match from.recv() {
+        Ok((key, Some(given))) => Ok((key, given)),
+        Ok((_, None)) | Err(_) => Err(SourceError::Lost),
+    }
+}
+
+/// Cuts a range into pieces that one message can carry.
+fn cut(offset: u64, length: u32) -> impl Iterator<Item = (u64, u32)> {
+    let step = PIECE_BYTES_MAX as u32;
+    (0..length)
+        .step_by(PIECE_BYTES_MAX)
+        .map(move |at| (offset + u64::from(at), step.min(length - at)))
+}
