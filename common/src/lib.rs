@@ -21,4 +21,5 @@ pub mod exchange;
 pub mod reconcile;
 pub mod replica;
 pub mod store;
+pub mod talk;
 pub mod wire;

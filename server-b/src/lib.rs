@@ -1,1 +1,64 @@
-//! stub
+//! Server B: an agent. It tells what its directory holds, gives content, and carries out what
+//! server A decides. It has no opinion and keeps nothing that matters but the files themselves.
+
+mod agent;
+pub mod cli;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use common::exchange::asker::Asker;
+use common::options::{ReplicaOptions, only_loopback};
+use common::replica::{Replica, Settings};
+use common::side::Side;
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+
+/// What server B is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The directory to take into care.
+    pub directory: PathBuf,
+    /// Where to wait for server A.
+    pub listen: SocketAddr,
+    /// How the directory is cared for.
+    pub replica: ReplicaOptions,
+}
+
+/// Runs in a runtime of its own until SIGTERM or Ctrl-C.
+pub fn run_until_stopped(config: Config) -> Result<()> {
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(run(config, common::stop::signalled()?, |address, directory| {
+        common::talk::ready(&format!("server-b ready: peer {address}, directory {directory}"));
+    }))
+}
+
+/// Runs until `stop` comes; calls `ready` with the bound address and the directory when A may
+/// dial in.
+pub async fn run(
+    config: Config,
+    stop: impl Future<Output = ()>,
+    ready: impl FnOnce(SocketAddr, String),
+) -> Result<()> {
+    let listen = only_loopback(config.listen)?;
+    let asker = Arc::new(Asker::default());
+    let desk = Arc::new(agent::Desk::default());
+    let settings = Settings::new(Side::B, &config.directory, &config.replica);
+    let (supplier, reporter) = (agent::supplier(asker.clone()), agent::reporter(desk.clone()));
+    let opened = tokio::task::spawn_blocking(move || Replica::open(settings, supplier, reporter));
+    let replica = Arc::new(opened.await.context("the replica's start was cut short")??);
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen at {listen}: choose another with `--listen`"))?;
+    let address = listener.local_addr().context("cannot learn the bound address")?;
+    ready(address, replica.root().display().to_string());
+    tokio::select! {
+        end = agent::serve(listener, replica.clone(), asker.clone(), desk) => end?,
+        () = stop => {}
+    }
+    asker.disconnect();
+    tokio::task::spawn_blocking(move || replica.stop()).await.context("cannot stop cleanly")
+}

@@ -1,2 +1,18 @@
-//! stub
-fn main() {}
+//! The binary: arguments, then the agent until it is told to stop.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use common::talk;
+use server_b::cli::Arguments;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let voice = talk::start(arguments.talk.volume(), arguments.talk.format());
+    let end = server_b::run_until_stopped(arguments.into_config());
+    drop(voice);
+    match end {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => common::talk::complain("server-b", &error),
+    }
+}

@@ -28,9 +28,9 @@ impl Remote {
         Remote { asker, path, digest }
     }
 
-    fn ask<K: Send + 'static>(&self, want: Want, key: K, to: &Sender<(K, Option<Given>)>)
+    fn ask<K>(&self, want: Want, key: K, to: &Sender<(K, Option<Given>)>)
     where
-        K: Copy,
+        K: Copy + Send + 'static,
     {
         let to = to.clone();
         let answered = move |given| {

@@ -1,0 +1,139 @@
+//! How a server speaks to people: one line for everything that it does, with the file's name.
+//!
+//! Lines leave on a thread of their own, and are dropped rather than waited for when nobody reads
+//! them: a terminal that stands still must not stop the synchronizing. Fields in a fixed order:
+//! time, direction, what, path, detail.
+
+use std::fmt::{self, Write as _};
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::time::Timestamp;
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Volume {
+    /// Only warnings and errors.
+    Quiet,
+    /// Every action.
+    #[default]
+    Normal,
+    /// Connections, scans and waits, too.
+    Verbose,
+}
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+/// Speaks until it is dropped, then says what is still queued.
+#[must_use]
+pub struct Voice {
+    _worker: WorkerGuard,
+}
+
+/// Starts to speak on stdout. A second call in one process changes nothing.
+pub fn start(volume: Volume, format: Format) -> Voice {
+    let (writer, worker) = NonBlockingBuilder::default().lossy(true).finish(std::io::stdout());
+    let level = match volume {
+        Volume::Quiet => Level::WARN,
+        Volume::Normal => Level::INFO,
+        Volume::Verbose => Level::DEBUG,
+    };
+    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(writer);
+    // Two servers in one process share the first one's voice.
+    let _ = match format {
+        Format::Text => {
+            tracing::subscriber::set_global_default(builder.event_format(Line).finish())
+        }
+        Format::Json => tracing::subscriber::set_global_default(
+            builder.json().flatten_event(true).with_target(false).finish(),
+        ),
+    };
+    Voice { _worker: worker }
+}
+
+/// The format for people.
+struct Line;
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut words = Words::default();
+        event.record(&mut words);
+        let now = Timestamp::now();
+        let now = Timestamp { nanos: now.nanos / 1_000_000 * 1_000_000, ..now }.rfc3339();
+        let level = match *event.metadata().level() {
+            Level::ERROR => "error: ",
+            Level::WARN => "warning: ",
+            _ => "",
+        };
+        write!(writer, "{now} {level}")?;
+        if !words.direction.is_empty() {
+            write!(writer, "{} ", words.direction)?;
+        }
+        writer.write_str(&words.message)?;
+        if !words.path.is_empty() {
+            write!(writer, " `{}`", words.path)?;
+        }
+        writeln!(writer, "{}", words.rest)
+    }
+}
+
+#[derive(Default)]
+struct Words {
+    direction: String,
+    message: String,
+    path: String,
+    rest: String,
+}
+
+impl Visit for Words {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing to a string cannot fail.
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            "direction" => write!(self.direction, "{value:?}"),
+            "path" => write!(self.path, "{value:?}"),
+            "bytes" => write!(self.rest, " ({value:?} bytes)"),
+            "to" => write!(self.rest, " to `{value:?}`"),
+            "why" => write!(self.rest, ": {value:?}"),
+            name => write!(self.rest, " {name}={value:?}"),
+        };
+    }
+}
+
+/// The last words of a program that cannot run: the chain of causes once, and what to do.
+pub fn complain(program: &str, error: &anyhow::Error) -> std::process::ExitCode {
+    use std::io::Write as _;
+    let mut stderr = std::io::stderr().lock();
+    // If nobody can read it, nobody can be told.
+    let _ = writeln!(stderr, "{program}: {error:#}");
+    if let Some(Hint(hint)) = error.downcast_ref::<Hint>() {
+        let _ = writeln!(stderr, "hint: {hint}");
+    }
+    std::process::ExitCode::FAILURE
+}

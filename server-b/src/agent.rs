@@ -1,0 +1,195 @@
+//! Serves one coordinator: its orders go to the replica, the replica's reports go to it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+use common::change::Outcome;
+use common::entry::File;
+use common::exchange::asker::Asker;
+use common::exchange::giver::Giver;
+use common::exchange::remote::Remote;
+use common::replica::Replica;
+use common::replica::known::Reporter;
+use common::replica::source::{Source, SourceError, Supplier};
+use common::side::Side;
+use common::talk::{Talked, tell};
+use common::wire::connection::{Incoming, Outgoing};
+use common::wire::handshake::{HANDSHAKE_TIME, greet, tune};
+use common::wire::message::{Content, Hello, Order, PeerMessage, ReplicaId, Report, Role};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tracing::{debug, info, warn};
+
+/// Where reports go, and what they are about.
+#[derive(Default)]
+pub(crate) struct Desk {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    link: Option<Outgoing<PeerMessage>>,
+    /// Which coordinator has the link, and what ends its turn.
+    turn: Option<(Option<ReplicaId>, Arc<Notify>)>,
+    talked: Talked,
+}
+
+impl Desk {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends what the replica reports over the link that stands, and says it.
+pub(crate) fn reporter(desk: Arc<Desk>) -> Reporter {
+    Box::new(move |report| {
+        let mut inner = desk.lock();
+        match &report {
+            Report::Outcome { id, outcome } => {
+                let operation = inner.talked.take(*id);
+                if let (Some(operation), Outcome::Done { .. }) = (operation, outcome) {
+                    tell(Side::B, &operation);
+                }
+            }
+            Report::Observed(observation) => common::talk::observed(Side::B, observation),
+            Report::Condition(condition) => {
+                if let Some(why) = &condition.halted {
+                    warn!(why = %why, "halted");
+                }
+            }
+            _ => {}
+        }
+        if let Some(link) = &inner.link {
+            // A link that is lost is noticed by its reader; the next one starts with everything.
+            let _ = link.send(&PeerMessage::Report(report));
+        }
+    })
+}
+
+struct FromA(Arc<Asker>);
+
+impl Supplier for FromA {
+    fn source(&self, content: &Content, file: &File) -> Result<Box<dyn Source>, SourceError> {
+        match content {
+            Content::Pull(path) => {
+                Ok(Box::new(Remote::new(self.0.clone(), path.clone(), file.digest)))
+            }
+            _ => Err(SourceError::Gone),
+        }
+    }
+}
+
+/// Content that is pulled comes from A.
+pub(crate) fn supplier(asker: Arc<Asker>) -> Arc<dyn Supplier> {
+    Arc::new(FromA(asker))
+}
+
+/// Accepts coordinators, one at a time.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    replica: Arc<Replica>,
+    asker: Arc<Asker>,
+    desk: Arc<Desk>,
+) -> Result<()> {
+    let giver = Arc::new(Giver::start(replica.reader()).context("cannot start a thread")?);
+    loop {
+        let (stream, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, most likely: what is connected goes on, and so do we.
+                warn!(why = %error, "cannot accept a connection");
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                continue;
+            }
+        };
+        tune(&stream);
+        let (replica, asker, desk) = (replica.clone(), asker.clone(), desk.clone());
+        let giver = giver.clone();
+        tokio::spawn(async move {
+            match receive(stream, &replica, &asker, &desk, &giver).await {
+                Ok(()) => info!("server A went away"),
+                Err(error) => info!(why = %format!("{error:#}"), %from, "a connection ended"),
+            }
+        });
+    }
+}
+
+async fn receive(
+    stream: TcpStream,
+    replica: &Arc<Replica>,
+    asker: &Arc<Asker>,
+    desk: &Desk,
+    giver: &Giver,
+) -> Result<()> {
+    let ended = Arc::new(Notify::new());
+    let ours = Hello::new(Role::Agent, Some(replica.id()));
+    let (connection, hello) = greet(stream, HANDSHAKE_TIME, |hello| {
+        admit(hello, desk)?;
+        Ok(ours)
+    })
+    .await?;
+    let (outgoing, incoming) = connection.start();
+    {
+        let mut inner = desk.lock();
+        // The newest connection of one coordinator is the true one: the old one is half dead.
+        if let Some((_, old)) = inner.turn.replace((hello.replica, ended.clone())) {
+            old.notify_one();
+        }
+        replica.hush();
+        inner.link = Some(outgoing.clone());
+        inner.talked = Talked::default();
+    }
+    asker.connect(outgoing.clone());
+    info!("server A is connected");
+    let end = tokio::select! {
+        end = hear(incoming, &outgoing, replica, asker, desk, giver) => end,
+        () = ended.notified() => Ok(()),
+    };
+    let mut inner = desk.lock();
+    if inner.turn.as_ref().is_some_and(|(_, turn)| Arc::ptr_eq(turn, &ended)) {
+        inner.turn = None;
+        inner.link = None;
+        drop(inner);
+        replica.hush();
+        asker.disconnect();
+    }
+    end
+}
+
+/// Only a coordinator may come in, and no second one beside the first.
+fn admit(hello: &Hello, desk: &Desk) -> Result<(), String> {
+    if hello.role != Role::Coordinator {
+        return Err("this is server B: clients talk to server A".to_string());
+    }
+    match &desk.lock().turn {
+        Some((id, _)) if *id != hello.replica => {
+            Err("another server A is connected to this server B".to_string())
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn hear(
+    mut incoming: Incoming<PeerMessage, TcpStream>,
+    outgoing: &Outgoing<PeerMessage>,
+    replica: &Replica,
+    asker: &Asker,
+    desk: &Desk,
+    giver: &Giver,
+) -> Result<()> {
+    loop {
+        match incoming.next().await? {
+            PeerMessage::Order(order) => {
+                if let Order::Commit { id, operation, .. } = &order {
+                    desk.lock().talked.note(*id, operation);
+                }
+                replica.order(order);
+            }
+            PeerMessage::Ask(ask) => giver.answer(ask, outgoing),
+            PeerMessage::Give(give) => asker.take(give),
+            PeerMessage::Report(_) => debug!("a report from the coordinator is ignored"),
+            PeerMessage::Ping | PeerMessage::Pong => {}
+        }
+    }
+}
+
