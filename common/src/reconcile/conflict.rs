@@ -9,11 +9,13 @@ use crate::entry::Entry;
 use crate::limits::NAME_BYTES_MAX;
 use crate::path::RelPath;
 use crate::reconcile::View;
-use crate::side::Side;
+use crate::side::{PerSide, Side};
 
 const MARK: &[u8] = b".conflict-";
 /// A longer "extension" is not one, and is shortened like the rest of the name.
 const EXTENSION_BYTES_MAX: usize = 32;
+/// Under so many names a copy is looked for before one is made.
+const BEGUN_ATTEMPTS_MAX: u32 = 8;
 
 /// The name, beside `path`, for that side's version of it: `attempt` 0 is the name itself, higher
 /// ones are for when it is taken.
@@ -38,20 +40,28 @@ pub fn is_copy_name(name: &[u8]) -> bool {
         .any(|(at, _)| is_version(&name[at + MARK.len()..]))
 }
 
-/// The first name for a copy that already has it, or that nothing has.
+/// The name of a copy that was begun, else the first name that nothing has.
 ///
 /// A name that the archive knows but a side lacks is in motion: its deletion may be on its way, and
-/// a copy there would go with it.
+/// a copy there would go with it. So a copy may have been begun under a later name than the first
+/// that is free by now.
 pub(super) fn free_copy(view: &View<'_>, path: &RelPath, side: Side, entry: &Entry) -> RelPath {
-    (0..)
+    let begun = (0..BEGUN_ATTEMPTS_MAX)
         .map(|attempt| copy_path(path, side, entry, attempt))
-        .find(|copy| {
-            let seen = view.at(copy);
-            let fits = |there: Option<&Entry>| there.is_none_or(|it| it.same_content(entry));
-            let stands = seen.a.is_some() && seen.b.is_some();
-            fits(seen.a) && fits(seen.b) && (stands || view.archive.get(copy).is_none())
-        })
-        .expect("a tree has fewer rows than there are numbers")
+        .find(|copy| is_free(view, copy, entry) && view.at(copy) != PerSide::default());
+    begun.unwrap_or_else(|| {
+        (0..)
+            .map(|attempt| copy_path(path, side, entry, attempt))
+            .find(|copy| is_free(view, copy, entry))
+            .expect("a tree has fewer rows than there are numbers")
+    })
+}
+
+fn is_free(view: &View<'_>, copy: &RelPath, entry: &Entry) -> bool {
+    let seen = view.at(copy);
+    let fits = |there: Option<&Entry>| there.is_none_or(|it| it.same_content(entry));
+    let stands = seen.a.is_some() && seen.b.is_some();
+    fits(seen.a) && fits(seen.b) && (stands || view.archive.get(copy).is_none())
 }
 
 fn copy_name(name: &[u8], side: Side, entry: &Entry, attempt: u32) -> Vec<u8> {

@@ -80,11 +80,11 @@ fn the_cuts_are_frozen() {
 const FROZEN: [u32; 9] = [31171, 38807, 128500, 79518, 159009, 45867, 78194, 29481, 9453];
 
 /// Gives a few bytes at a time, as a slow file does.
-struct Dribble<'a>(&'a [u8], Rng);
+struct Dribble<'a>(&'a [u8], Rng, usize);
 
 impl Read for Dribble<'_> {
     fn read(&mut self, piece: &mut [u8]) -> std::io::Result<usize> {
-        let most = self.1.below(70_000) + 1;
+        let most = self.1.below(self.2) + 1;
         let length = most.min(piece.len()).min(self.0.len());
         piece[..length].copy_from_slice(&self.0[..length]);
         self.0 = &self.0[length..];
@@ -94,9 +94,14 @@ impl Read for Dribble<'_> {
 
 #[test]
 fn cuts_do_not_depend_on_how_the_content_arrives() {
-    let content = [noise(3, 2 << 20), vec![0; 700_000], noise(4, 12_345)].concat();
+    // A content that never says where to cut is cut at the greatest length.
+    let content =
+        [noise(3, 2 << 20), vec![0; 700_000], vec![1; 900_000], noise(4, 12_345)].concat();
     let whole = measured(&content);
-    assert_eq!(chunks_of(Dribble(&content, Rng(5))).expect("memory can be read"), whole);
+    for most in [1500, 70_000] {
+        let slow = Dribble(&content, Rng(5), most);
+        assert_eq!(chunks_of(slow).expect("memory can be read"), whole);
+    }
     let mut cutter = Cutter::default();
     cutter.update(&content);
     assert_eq!(cutter.finish(), whole);
@@ -200,6 +205,16 @@ fn apply(edit: &Edit, content: &mut Vec<u8>) {
     }
 }
 
+/// Small chunks that repeat and come in any order; number 0 is a hole.
+fn blocks(numbers: &[u8]) -> (Vec<u8>, Vec<Chunk>) {
+    let block = |number: &u8| vec![*number; usize::from(*number) + 1];
+    let chunk = |number: &u8| Chunk {
+        length: u32::from(*number) + 1,
+        digest: (*number > 0).then(|| Digest::of(&block(number))),
+    };
+    (numbers.iter().flat_map(block).collect(), numbers.iter().map(chunk).collect())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
 
@@ -220,5 +235,21 @@ proptest! {
         // Around each seam of an edit (three at most) a few chunks are new.
         let bound = new + edits.len() * 3 * 4 * CHUNK_BYTES_MAX;
         prop_assert!(bytes as usize <= bound, "{bytes} bytes of at most {bound}");
+    }
+
+    #[test]
+    fn chunks_in_any_order_are_found_where_they_are(
+        target in prop::collection::vec(0_u8..6, 0..24),
+        have in prop::collection::vec(0_u8..6, 0..24),
+    ) {
+        let ((target, wanted), (older, at_hand)) = (blocks(&target), blocks(&have));
+        let pieces = plan(&wanted, &at_hand);
+        prop_assert_eq!(assembled(&pieces, &target, &older), target);
+        let missing: u64 = wanted
+            .iter()
+            .filter(|chunk| chunk.digest.is_some() && !at_hand.contains(chunk))
+            .map(|chunk| u64::from(chunk.length))
+            .sum();
+        prop_assert_eq!(fetched_bytes(&pieces), missing, "only what is not at hand");
     }
 }

@@ -76,13 +76,15 @@ fn edits(world: &World) -> Vec<(Side, RelPath, Entry)> {
     edits
 }
 
-/// No edit is gone, and every row has its directory.
+/// No edit is gone, none is replaced before a copy stands at both sides, and every row has its
+/// directory.
 fn assert_nothing_lost(edits: &[(Side, RelPath, Entry)], world: &World) {
     assert!(world.seen.a.is_well_formed() && world.seen.b.is_well_formed());
-    for (_, path, entry) in edits {
-        let somewhere =
-            |side: Side| content(entry).is_none_or(|c| contents(&world.seen[side]).contains(&c));
-        assert!(somewhere(Side::A) || somewhere(Side::B), "{path} is lost");
+    for (side, path, entry) in edits {
+        let Some(content) = content(entry) else { continue };
+        let stays = world.seen[*side].get(path).is_some_and(|it| it.same_content(entry));
+        let stands = |side: Side| contents(&world.seen[side]).contains(&content);
+        assert!(stays || Side::BOTH.into_iter().all(stands), "{path} is lost");
     }
 }
 
@@ -124,8 +126,8 @@ fn assert_laws(start: &World, edits: &[(Side, RelPath, Entry)], end: &World) {
     }
 }
 
-/// Goes through everything that can be reached; answers the one end that all orders come to.
-fn explore(start: &World, edits: &[(Side, RelPath, Entry)]) -> World {
+/// Goes through everything that can be reached; answers where it ends.
+fn explore(start: &World, edits: &[(Side, RelPath, Entry)]) -> Vec<World> {
     let mut ends: Vec<World> = Vec::new();
     // A state is open while its successors are gone through: meeting an open one is a circle.
     let mut states: BTreeMap<String, bool> = BTreeMap::new();
@@ -161,11 +163,7 @@ fn explore(start: &World, edits: &[(Side, RelPath, Entry)]) -> World {
             }
         }
     }
-    let end = ends.pop().expect("there is an end");
-    for other in ends {
-        assert!(same_tree(&other.seen.a, &end.seen.a), "{other:#?} or {end:#?}");
-    }
-    end
+    ends
 }
 
 fn triples(states: &[Tree], mut each: impl FnMut(World)) {
@@ -185,7 +183,11 @@ fn with_one_name_every_order_and_every_crash_leads_to_the_same_lawful_end() {
     let mut ends = BTreeMap::new();
     triples(&many("a"), |start| {
         let edits = edits(&start);
-        let end = explore(&start, &edits);
+        let mut all = explore(&start, &edits);
+        let end = all.pop().expect("there is an end");
+        for other in all {
+            assert!(same_tree(&other.seen.a, &end.seen.a), "{other:#?} or {end:#?}");
+        }
         assert_laws(&start, &edits, &end);
         ends.insert(format!("{start:?}"), (start, end));
         count += 1;
@@ -195,6 +197,28 @@ fn with_one_name_every_order_and_every_crash_leads_to_the_same_lawful_end() {
         let (_, image) = &ends[&format!("{:?}", start.mirrored())];
         if !tied(start) {
             assert!(same_tree(&mirrored(&end.seen.a), &image.seen.a), "{start:#?}");
+        }
+    }
+}
+
+/// An earlier copy of the same version is being deleted by its user while a new one is needed.
+#[test]
+fn a_conflict_copy_is_not_made_where_a_deletion_is_under_way() {
+    let (name, loser) = (path("f"), plain(X));
+    let copy = copy_path(&name, Side::A, &loser, 0);
+    let earlier = Tree::from_iter([(copy.clone(), loser.clone())]);
+    for b_has_it in [true, false] {
+        let mut start = World { archive: earlier.clone(), ..World::default() };
+        start.seen.a.set(&name, Some(loser.clone()));
+        start.seen.b.set(&name, Some(plain(Y)));
+        start.seen.b.set(&copy, b_has_it.then(|| loser.clone()));
+        for start in [start.mirrored(), start] {
+            let edits = edits(&start);
+            for end in explore(&start, &edits) {
+                assert!(end.is_settled());
+                assert_nothing_lost(&edits, &end);
+                assert_eq!(end.seen.a.len(), 2, "the name and one copy: {end:#?}");
+            }
         }
     }
 }
