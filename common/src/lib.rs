@@ -18,6 +18,7 @@ pub mod tree;
 
 pub mod delta;
 pub mod exchange;
+pub mod options;
 pub mod reconcile;
 pub mod replica;
 pub mod store;
