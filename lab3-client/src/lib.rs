@@ -1,1 +1,22 @@
-//! stub
+//! `lab3`: the one-shot client of server A.
+//!
+//! One run reads a command line (`cli`), asks one thing (`request`), prints the answer (`words`,
+//! `status`, `table` for people; `json` for programs) and exits with a code that says how it went
+//! (`exit`). It keeps nothing but what this user was shown last (`shown`), for that is what an
+//! index means.
+
+pub mod cli;
+pub mod exit;
+pub mod failure;
+pub mod json;
+pub mod listing;
+pub mod request;
+pub mod run;
+pub mod shown;
+pub mod span;
+pub mod status;
+pub mod table;
+pub mod target;
+pub mod terminal;
+pub mod up;
+pub mod words;

@@ -1,0 +1,130 @@
+//! One request to server A, and the stream of its answers.
+//!
+//! Connecting has a deadline. Answering has none of its own: a drain takes as long as it takes,
+//! and a dead machine is found by the kernel's keep-alive.
+
+use std::io;
+use std::time::Duration;
+
+use common::wire::client::{Answer, Request};
+use common::wire::connection::{Incoming, LinkError, Outgoing};
+use common::wire::handshake::connect;
+use common::wire::message::{Hello, Role};
+use tokio::net::TcpStream;
+
+use crate::exit::Exit;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// No connection came about.
+    #[error("cannot reach Server A at `{server}`")]
+    NotConnected {
+        /// The address.
+        server: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Whoever listens there did not let us in.
+    #[error("cannot reach Server A at `{server}`")]
+    NotReceived {
+        /// The address.
+        server: String,
+        /// Why not.
+        source: LinkError,
+    },
+    /// Another of our programs answered.
+    #[error("`{server}` is not Server A")]
+    NotServerA {
+        /// The address.
+        server: String,
+    },
+    /// The link broke before the answer was whole.
+    #[error("cannot hear Server A at `{server}`")]
+    Broken {
+        /// The address.
+        server: String,
+        /// How.
+        source: LinkError,
+    },
+    /// The answer did not come in the time that was given.
+    #[error("Server A at `{server}` did not answer in time")]
+    Late {
+        /// The address.
+        server: String,
+    },
+}
+
+impl RequestError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NotConnected { .. } | Self::NotReceived { .. } | Self::NotServerA { .. } => {
+                Some("start `server-a`, or name another address with `--server`")
+            }
+            Self::Broken { .. } | Self::Late { .. } => {
+                Some("what was asked may have been done; ask again")
+            }
+        }
+    }
+
+    /// How to exit.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Late { .. } => Exit::StillWaiting,
+            _ => Exit::Unreachable,
+        }
+    }
+}
+
+/// The answers to one request.
+#[derive(Debug)]
+pub struct Answers {
+    server: String,
+    incoming: Incoming<Answer, TcpStream>,
+    // Dropping it would tell server A that this client has gone.
+    _outgoing: Outgoing<Request>,
+}
+
+/// Connects within a time and asks.
+pub async fn ask(
+    server: &str,
+    request: &Request,
+    within: Duration,
+) -> Result<Answers, RequestError> {
+    let server = server.to_owned();
+    let hello = Hello::new(Role::Client, None);
+    let (connection, theirs) = match connect(&server, &hello, within).await {
+        Ok(connected) => connected,
+        Err(LinkError::Connect(source)) => {
+            return Err(RequestError::NotConnected { server, source });
+        }
+        Err(source) => return Err(RequestError::NotReceived { server, source }),
+    };
+    if theirs.role != Role::Coordinator {
+        return Err(RequestError::NotServerA { server });
+    }
+    let (outgoing, incoming) = connection.start();
+    match outgoing.send(request) {
+        Ok(()) => Ok(Answers { server, incoming, _outgoing: outgoing }),
+        Err(source) => Err(RequestError::Broken { server, source }),
+    }
+}
+
+impl Answers {
+    /// The next answer.
+    pub async fn next(&mut self) -> Result<Answer, RequestError> {
+        let answer = self.incoming.next().await;
+        answer.map_err(|source| RequestError::Broken { server: self.server.clone(), source })
+    }
+
+    /// The next answer, unless it takes longer.
+    pub async fn next_within(&mut self, within: Duration) -> Result<Answer, RequestError> {
+        match tokio::time::timeout(within, self.next()).await {
+            Ok(answer) => answer,
+            Err(_) => Err(RequestError::Late { server: self.server.clone() }),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! From a command to its exit: ask server A, print the answer.
+
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt as _;
+use std::time::Duration;
+
+use common::wire::client::{Answer, DrainMode, Request, Target};
+use common::wire::handshake::HANDSHAKE_TIME;
+
+use crate::cli::{Cli, Command, LockArgs, TargetArgs, UnlockArgs};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::request::{Answers, ask};
+use crate::shown::{Shown, ShownError, folder};
+use crate::target::{Choice, path};
+use crate::terminal::{Output, say};
+use crate::{json, listing, status, up, words};
+
+/// How much longer than asked for the end of a wait may take to arrive.
+const WAIT_GRACE: Duration = Duration::from_secs(10);
+
+/// Carries out a command line.
+#[must_use]
+pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
+    let cli = match crate::cli::parse(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout, mistakes to stderr; a closed pipe is no matter.
+            let _ = error.print();
+            return if error.exit_code() == 0 { Exit::Done } else { Exit::Usage };
+        }
+    };
+    let mut out = Output::open();
+    let as_json = cli.json;
+    let end = carry_out(cli, &mut out).and_then(|exit| {
+        out.flush()?;
+        Ok(exit)
+    });
+    end.unwrap_or_else(|failure| {
+        if as_json && !out.is_begun() {
+            let _ = out.text(&json::failure(&failure)).and_then(|()| out.flush());
+        }
+        say(&failure.lines());
+        failure.exit
+    })
+}
+
+fn carry_out(cli: Cli, out: &mut Output) -> Result<Exit, Failure> {
+    let Cli { server, json, command } = cli;
+    let command = command.unwrap_or(Command::List);
+    let shown = folder(|name| std::env::var_os(name)).map(|folder| Shown::of(&folder, &server));
+    if let Command::Up(options) = command {
+        return match up::run_both_servers(&options) {
+            Ok(()) => Ok(Exit::Done),
+            Err(error) => Err(Failure {
+                exit: Exit::Refused,
+                message: words::safe(&format!("{error:#}")),
+                hint: None,
+            }),
+        };
+    }
+    let request = request(command, shown.as_ref())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let end = runtime.block_on(async {
+        let mut answers = ask(&server, &request, HANDSHAKE_TIME).await?;
+        match &request {
+            Request::List => {
+                listing::print(&mut answers, shown.as_ref(), json, out).await?;
+                Ok(Exit::Done)
+            }
+            request => print(&answer(&mut answers, request).await?, json, out),
+        }
+    });
+    // A name that is still being looked up must not hold the end of the program.
+    runtime.shutdown_background();
+    end
+}
+
+async fn answer(answers: &mut Answers, request: &Request) -> Result<Answer, Failure> {
+    Ok(match request {
+        Request::Wait { timeout_ms } => {
+            answers.next_within(Duration::from_millis(*timeout_ms) + WAIT_GRACE).await?
+        }
+        _ => answers.next().await?,
+    })
+}
+
+fn print(answer: &Answer, as_json: bool, out: &mut Output) -> Result<Exit, Failure> {
+    match answer {
+        Answer::Locked(lock) => {
+            out.text(&if as_json { json::locked(lock) } else { words::locked(lock) })?;
+        }
+        Answer::Unlocked(receipt) => {
+            out.text(&if as_json { json::receipt(receipt) } else { words::receipt(receipt) })?;
+        }
+        Answer::Locks(rows) => {
+            out.text(&if as_json { json::locks(rows) } else { words::locks(rows) })?;
+        }
+        Answer::Held(rows) => {
+            out.text(&if as_json { json::held(rows) } else { words::held(rows) })?;
+        }
+        Answer::Status(all) => {
+            out.text(&if as_json { json::status(all) } else { status::system(all) })?;
+        }
+        Answer::PathStatus(one) => {
+            out.text(&if as_json { json::path_status(one) } else { status::path(one) })?;
+        }
+        Answer::Waited(waited) => {
+            if as_json {
+                out.text(&json::waited(waited))?;
+            }
+            if let Some((line, rows)) = words::not_yet(waited) {
+                out.flush()?;
+                say(&format!("lab3: {line}\n{rows}"));
+                return Ok(Exit::StillWaiting);
+            }
+        }
+        Answer::Done(line) => {
+            out.text(&if as_json { json::done(line) } else { words::safe(line) + "\n" })?;
+        }
+        Answer::Refused(refusal) => return Err(refusal.clone().into()),
+        Answer::Listing(_) => return Err(Failure::unexpected()),
+    }
+    Ok(Exit::Done)
+}
+
+fn request(command: Command, shown: Option<&Shown>) -> Result<Request, Failure> {
+    Ok(match command {
+        Command::List | Command::Up(_) => Request::List,
+        Command::Lock(LockArgs { target, comment, ttl }) => Request::Lock {
+            target: required(target, shown)?,
+            holder: holder(),
+            comment,
+            ttl_s: ttl.map(|ttl| ttl.as_secs()),
+        },
+        Command::Unlock(args) => unlock(args, shown)?,
+        Command::Locks => Request::Locks,
+        Command::Held { target } => Request::Held { target: chosen(target, shown)? },
+        Command::Status { path: text } => {
+            Request::Status { path: text.as_deref().map(path).transpose()? }
+        }
+        Command::Wait { timeout } => {
+            let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+            Request::Wait { timeout_ms }
+        }
+        Command::Approve => Request::Approve,
+        Command::Reject => Request::Reject,
+        Command::Scrub => Request::Scrub,
+    })
+}
+
+fn unlock(args: UnlockArgs, shown: Option<&Shown>) -> Result<Request, Failure> {
+    let mode = match (args.keep_a, args.discard) {
+        (true, _) => DrainMode::KeepA,
+        (_, true) => DrainMode::Discard,
+        _ => DrainMode::Apply,
+    };
+    Ok(Request::Unlock {
+        target: required(args.target, shown)?,
+        holder: holder(),
+        force: args.force,
+        mode,
+        dry_run: args.dry_run,
+    })
+}
+
+fn required(args: TargetArgs, shown: Option<&Shown>) -> Result<Target, Failure> {
+    chosen(args, shown)?
+        .ok_or_else(|| Failure::refused("no file is named", "name an index or path"))
+}
+
+fn chosen(args: TargetArgs, shown: Option<&Shown>) -> Result<Option<Target>, Failure> {
+    let choice = match (args.path, args.target) {
+        (Some(text), _) => Choice::Path(path(&text)?),
+        (None, Some(text)) => Choice::parse(&text)?,
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(match (choice, shown) {
+        (Choice::Path(path), _) => Target::Path(path),
+        (Choice::Index(index), Some(shown)) => shown.target(index)?,
+        (Choice::Index(_), None) => return Err(ShownError::NoPlace.into()),
+    }))
+}
+
+/// Who asks: `LAB3_HOLDER`, or the user and the machine.
+fn holder() -> String {
+    let variable = |name| {
+        let value = std::env::var_os(name)?.to_string_lossy().trim().to_owned();
+        (!value.is_empty()).then_some(value)
+    };
+    if let Some(holder) = variable("LAB3_HOLDER") {
+        return holder;
+    }
+    let user = variable("USER").or_else(|| variable("LOGNAME")).unwrap_or_else(|| {
+        let uid = std::fs::metadata("/proc/self").map(|process| process.uid());
+        uid.map_or_else(|_| "unknown".to_owned(), |uid| uid.to_string())
+    });
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match host.trim() {
+        "" => format!("{user}@localhost"),
+        host => format!("{user}@{host}"),
+    }
+}
