@@ -5,4 +5,5 @@
 //! of its own; it has no opinion: what to do is decided by the coordinator.
 
 pub mod known;
+pub mod root;
 pub mod stamp;
