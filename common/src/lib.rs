@@ -22,5 +22,6 @@ pub mod options;
 pub mod reconcile;
 pub mod replica;
 pub mod store;
+pub mod sys;
 pub mod talk;
 pub mod wire;

@@ -4,6 +4,20 @@
 //! component, so that no link and no `..` leads out of it. This code blocks, and runs on threads
 //! of its own; it has no opinion: what to do is decided by the coordinator.
 
+pub mod aside;
+pub mod claim;
+mod displaced;
+pub mod examine;
+mod failpoint;
+pub mod intent;
 pub mod known;
+pub mod note;
+pub mod probe;
+pub mod publish;
+pub mod recover;
+pub mod root;
 pub mod source;
+pub mod stage;
 pub mod stamp;
+pub mod step;
+pub mod trash;

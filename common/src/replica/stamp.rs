@@ -37,9 +37,9 @@ impl Stamp {
         aligned == *other
     }
 
-    /// The permission bits.
+    /// The permission bits that are synchronized. Set-id and sticky bits stay what they are locally.
     #[must_use]
     pub fn permissions(&self) -> u32 {
-        self.mode & 0o7777
+        self.mode & 0o777
     }
 }

@@ -1,0 +1,248 @@
+//! The one way into a replica: an open handle on its root.
+//!
+//! Every other access starts from this handle and a [`RelPath`], and goes through `openat2`, which
+//! refuses to leave the tree, to follow a link and to cross a mount. No path string reaches the
+//! kernel from the root down, so a name that is exchanged for a link while we work leads nowhere.
+//! Nothing here decides what an error means, except this: a path whose parent is missing, is no
+//! directory or is a link does not exist in our tree.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+
+use crate::limits::RESERVED_NAME;
+use crate::path::RelPath;
+use crate::replica::stamp::Stamp;
+use crate::time::Timestamp;
+
+/// Longer paths are walked in steps: the kernel takes at most `PATH_MAX` bytes at once.
+const STEP_BYTES_MAX: usize = 4000;
+/// `openat2` answers EAGAIN when the tree moved under it; more often than this is no accident.
+const TRIES_MAX: u32 = 128;
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NONBLOCK);
+const HANDLE: OFlags =
+    OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS)
+    .union(ResolveFlags::NO_XDEV);
+
+/// An open root.
+#[derive(Debug)]
+pub struct Root {
+    dir: OwnedFd,
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+/// Why a directory cannot be a root.
+#[derive(Debug, thiserror::Error)]
+pub enum RootError {
+    /// Nothing is there.
+    #[error("the directory `{}` does not exist", .0.display())]
+    Missing(PathBuf),
+    /// Something else is there.
+    #[error("`{}` is not a directory", .0.display())]
+    NotADirectory(PathBuf),
+    /// A step failed.
+    #[error("cannot {step} the directory `{}`", .path.display())]
+    Step {
+        /// Which step.
+        step: &'static str,
+        /// The directory.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+impl Root {
+    /// Opens a directory. Links in the given path are followed, once, here.
+    pub fn open(path: impl AsRef<Path>) -> Result<Root, RootError> {
+        let path = path.as_ref();
+        let canonical = path.canonicalize().map_err(|e| root_error("find", path.to_owned(), e))?;
+        let failed = |step, e: Errno| root_error(step, canonical.clone(), e.into());
+        let dir = rustix::fs::open(&canonical, DIRECTORY, Mode::empty())
+            .map_err(|e| failed("read", e))?;
+        let stat = rustix::fs::fstat(&dir).map_err(|e| failed("look at", e))?;
+        // Readable is not enough: without this every path would be an error, one by one.
+        match rustix::fs::statat(&dir, ".", AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => {}
+            Err(e) => return Err(failed("enter", e)),
+        }
+        let stamp = stamp_of(&stat);
+        Ok(Root { dir, device: stamp.dev, inode: stamp.ino, path: canonical })
+    }
+
+    /// Where it was when it was opened. For messages and for the watcher, never for access.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The device that the root is on. Below it, another device is a mount.
+    #[must_use]
+    pub fn device(&self) -> u64 {
+        self.device
+    }
+
+    /// The handle, for calls on names directly in the root.
+    #[must_use]
+    pub fn handle(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// Opens a directory for reading, with a position of its own; `None` is the root. EXDEV says
+    /// that there is a mount on the way, ELOOP a link, ENOTDIR a file.
+    pub fn directory(&self, path: Option<&RelPath>) -> io::Result<OwnedFd> {
+        match path {
+            None => Ok(rustix::fs::openat(&self.dir, ".", DIRECTORY, Mode::empty())?),
+            Some(path) => Ok(walk(self.handle(), path.as_bytes(), DIRECTORY)?),
+        }
+    }
+
+    /// Opens the directory that holds a path, and answers the name in it. The handle can be
+    /// flushed, unless we may not read the directory.
+    pub fn parent<'p>(&self, path: &'p RelPath) -> io::Result<(OwnedFd, &'p [u8])> {
+        let name = path.name();
+        let whole = path.as_bytes();
+        if name.len() == whole.len() {
+            return Ok((rustix::io::fcntl_dupfd_cloexec(&self.dir, 0)?, name));
+        }
+        let above = &whole[..whole.len() - name.len() - 1];
+        let dir = match walk(self.handle(), above, DIRECTORY) {
+            Err(Errno::ACCESS) => walk(self.handle(), above, HANDLE)?,
+            other => other?,
+        };
+        Ok((dir, name))
+    }
+
+    /// Looks at a path, without following it. `None`: there is nothing in our tree by that name.
+    pub fn stat(&self, path: &RelPath) -> io::Result<Option<Stamp>> {
+        match self.parent(path) {
+            Ok((dir, name)) => stat_at(dir.as_fd(), name),
+            Err(e) if is_absence(&e) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Opens a file for reading. The caller looks at what it got: a fifo opens, too.
+    pub fn open_file(&self, path: &RelPath) -> io::Result<File> {
+        let (dir, name) = self.parent(path)?;
+        open_file_at(dir.as_fd(), name)
+    }
+
+    /// Reads where a link points.
+    pub fn read_link(&self, path: &RelPath) -> io::Result<Vec<u8>> {
+        let (dir, name) = self.parent(path)?;
+        read_link_at(dir.as_fd(), name)
+    }
+
+    /// Whether the configured path still leads to this root and the root is still marked as ours;
+    /// otherwise why not. Must hold before anything is deleted because it is missing here.
+    pub fn still_there(&self) -> Result<(), String> {
+        let path = self.path.display();
+        let now = match rustix::fs::stat(&self.path) {
+            Ok(stat) => stamp_of(&stat),
+            Err(Errno::NOENT | Errno::NOTDIR) => return Err(format!("`{path}` is gone")),
+            Err(e) => return Err(format!("cannot look at `{path}`: {e}")),
+        };
+        if (now.dev, now.ino) != (self.device, self.inode) {
+            return Err(format!("`{path}` is another directory than the one that was opened"));
+        }
+        match walk_file(self.handle(), &[RESERVED_NAME, b"/id"].concat()) {
+            Ok(_) => Ok(()),
+            Err(Errno::NOENT | Errno::NOTDIR) => {
+                Err(format!("`{path}` has lost its `.lab3/id`, which marks it as ours"))
+            }
+            Err(e) => Err(format!("cannot look at `.lab3/id` in `{path}`: {e}")),
+        }
+    }
+}
+
+/// Looks at a name in a directory, without following it.
+pub fn stat_at(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<Option<Stamp>> {
+    match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(stamp_of(&stat))),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Opens a file in a directory for reading, without following it and without waiting.
+pub fn open_file_at(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::openat(dir, name, flags | OFlags::NOCTTY, Mode::empty())?))
+}
+
+/// Reads where a link in a directory points.
+pub fn read_link_at(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<Vec<u8>> {
+    Ok(rustix::fs::readlinkat(dir, name, Vec::new())?.into_bytes())
+}
+
+/// Whether an error of resolving a path says that there is no such path in our tree. A link on the
+/// way leads elsewhere, so what lies behind it is not ours.
+#[must_use]
+pub fn is_absence(error: &io::Error) -> bool {
+    let absent = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP];
+    Errno::from_io_error(error).is_some_and(|e| absent.contains(&e))
+}
+
+/// What a stat call tells.
+#[must_use]
+pub fn stamp_of(stat: &Stat) -> Stamp {
+    Stamp {
+        dev: stat.st_dev as _,
+        ino: stat.st_ino as _,
+        size: stat.st_size as _,
+        modified: Timestamp { seconds: stat.st_mtime as _, nanos: stat.st_mtime_nsec as _ },
+        changed: Timestamp { seconds: stat.st_ctime as _, nanos: stat.st_ctime_nsec as _ },
+        mode: stat.st_mode as _,
+        links: stat.st_nlink as _,
+    }
+}
+
+fn walk_file(start: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
+    walk(start, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC)
+}
+
+/// Opens a path of any length below a handle.
+fn walk(start: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    let mut rest = path;
+    let mut reached: Option<OwnedFd> = None;
+    while rest.len() > STEP_BYTES_MAX {
+        let cut = rest[..STEP_BYTES_MAX].iter().rposition(|&b| b == b'/');
+        let cut = cut.ok_or(Errno::NAMETOOLONG)?;
+        let from = reached.as_ref().map_or(start, AsFd::as_fd);
+        reached = Some(step(from, &rest[..cut], HANDLE)?);
+        rest = &rest[cut + 1..];
+    }
+    step(reached.as_ref().map_or(start, AsFd::as_fd), rest, flags)
+}
+
+fn step(from: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    let mut tries = 0;
+    loop {
+        match rustix::fs::openat2(from, path, flags, Mode::empty(), RESOLVE) {
+            Err(Errno::AGAIN | Errno::INTR) if tries < TRIES_MAX => tries += 1,
+            other => return other,
+        }
+    }
+}
+
+fn root_error(step: &'static str, path: PathBuf, source: io::Error) -> RootError {
+    match source.kind() {
+        io::ErrorKind::NotFound => RootError::Missing(path),
+        io::ErrorKind::NotADirectory => RootError::NotADirectory(path),
+        _ => RootError::Step { step, path, source },
+    }
+}
