@@ -21,6 +21,7 @@ pub mod exchange;
 pub mod options;
 pub mod reconcile;
 pub mod replica;
+pub mod stop;
 pub mod store;
 pub mod sys;
 pub mod talk;

@@ -5,15 +5,21 @@
 //! time, direction, what, path, detail.
 
 use std::fmt::{self, Write as _};
+use std::io::Write as _;
+use std::process::ExitCode;
 
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Subscriber, debug, info};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::change::Operation;
+use crate::entry::Entry;
+use crate::side::Side;
 use crate::time::Timestamp;
+use crate::wire::message::Observation;
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -126,14 +132,66 @@ impl Visit for Words {
     }
 }
 
-/// The last words of a program that cannot run: the chain of causes once, and what to do.
-pub fn complain(program: &str, error: &anyhow::Error) -> std::process::ExitCode {
-    use std::io::Write as _;
+/// The last words of a program that cannot run: what went wrong and what to do.
+pub fn complain(program: &str, what: &str, hint: Option<&str>) -> ExitCode {
     let mut stderr = std::io::stderr().lock();
     // If nobody can read it, nobody can be told.
-    let _ = writeln!(stderr, "{program}: {error:#}");
-    if let Some(Hint(hint)) = error.downcast_ref::<Hint>() {
+    let _ = writeln!(stderr, "{program}: {what}");
+    if let Some(hint) = hint {
         let _ = writeln!(stderr, "hint: {hint}");
     }
-    std::process::ExitCode::FAILURE
+    ExitCode::FAILURE
+}
+
+/// The one line that says that a server is ready.
+pub fn ready(line: &str) {
+    let mut stdout = std::io::stdout().lock();
+    // Whoever started us and does not listen does not need to know.
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
+
+/// In which direction a change went that was made at a side.
+#[must_use]
+pub fn towards(side: Side) -> String {
+    format!("{}→{side}", side.other())
+}
+
+/// Says what was done at a side, with the direction in which it went.
+pub fn did(side: Side, operation: &Operation) {
+    let direction = towards(side);
+    match operation {
+        Operation::Rename { from, to, .. } => {
+            info!(%direction, path = %from, %to, "renamed");
+        }
+        Operation::Change(change) => {
+            let path = &change.path;
+            match (&change.before, &change.after) {
+                (_, None) => info!(%direction, %path, "deleted"),
+                (None, Some(Entry::File(file))) => {
+                    info!(%direction, %path, bytes = file.size, "created");
+                }
+                (None, Some(Entry::Dir { .. })) => info!(%direction, %path, "created directory"),
+                (None, Some(Entry::Link(_))) => info!(%direction, %path, "created link"),
+                (Some(before), Some(after)) if before.same_content(after) => {
+                    info!(%direction, %path, "changed metadata of");
+                }
+                (Some(_), Some(after)) => {
+                    info!(%direction, %path, bytes = after.size(), "modified");
+                }
+            }
+        }
+    }
+}
+
+/// Says what was seen at a side.
+pub fn saw(side: Side, observation: &Observation) {
+    for row in &observation.rows {
+        let what = if row.entry.is_some() { "saw change of" } else { "saw deletion of" };
+        debug!(direction = %side, path = %row.path, "{what}");
+    }
+    for (path, problem) in &observation.problems {
+        if let Some(problem) = problem.as_ref().filter(|p| p.kind.is_trouble()) {
+            info!(direction = %side, %path, why = %problem.detail, "cannot synchronize");
+        }
+    }
 }

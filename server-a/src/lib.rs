@@ -1,8 +1,173 @@
 //! Server A: it watches its directory, decides for both sides, and serves the clients.
 //!
 //! Pure: `coordinator`, `locks`, `pending::queue`. The rest is the shell that carries out what
-//! they decide. See `docs/architecture.md`.
+//! they decide: `driver` owns the coordinator, `peer` is the link to B, `clients` the door for
+//! `lab3`, `contents` finds bytes, `keeper` and `saver` write down. See `docs/architecture.md`.
 
+pub mod cli;
+mod clients;
+mod contents;
 pub mod coordinator;
+mod driver;
+mod keeper;
 pub mod locks;
+mod notes;
+mod peer;
 pub mod pending;
+mod saver;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use anyhow::{Context, Result};
+use common::exchange::asker::Asker;
+use common::exchange::giver::Giver;
+use common::options::{ReplicaOptions, only_loopback};
+use common::reconcile::safety::Limits;
+use common::replica::service::{Replica, Settings};
+use common::side::Side;
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tracing::warn;
+
+use coordinator::event::Event;
+use coordinator::{Coordinator, Remembered};
+use driver::{Driver, Mail};
+use pending::directory::PendingDirectory;
+use pending::queue::{HeldLimits, PendingQueue};
+
+/// What server A is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The directory to take into care.
+    pub directory: PathBuf,
+    /// Where to wait for clients.
+    pub listen: SocketAddr,
+    /// Where server B waits.
+    pub peer: SocketAddr,
+    /// How the directory is cared for.
+    pub replica: ReplicaOptions,
+    /// When to halt.
+    pub limits: Limits,
+    /// How much may be held.
+    pub held: HeldLimits,
+}
+
+/// Runs in a runtime of its own until SIGTERM or Ctrl-C.
+pub fn run_until_stopped(config: Config) -> Result<()> {
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let peer = config.peer;
+    runtime.block_on(run(config, common::stop::signalled()?, |address, directory| {
+        common::talk::ready(&format!(
+            "server-a ready: clients {address}, peer {peer}, directory {directory}"
+        ));
+    }))
+}
+
+/// Runs until `stop` comes; calls `ready` with the bound address and the directory when clients
+/// may come.
+pub async fn run(
+    config: Config,
+    stop: impl Future<Output = ()>,
+    ready: impl FnOnce(SocketAddr, String),
+) -> Result<()> {
+    let (listen, peer) = (only_loopback(config.listen)?, only_loopback(config.peer)?);
+    let (mail, post) = channel();
+    let asker = Arc::new(Asker::default());
+    let opening = {
+        let (config, mail, asker) = (config.clone(), mail.clone(), asker.clone());
+        tokio::task::spawn_blocking(move || open(&config, mail, asker))
+    };
+    let Opened { replica, remembered, pending } =
+        opening.await.context("the replica's start was cut short")??;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen at {listen}: choose another with `--listen`"))?;
+    let address = listener.local_addr().context("cannot learn the bound address")?;
+    let giver = Arc::new(Giver::start(replica.reader()).context("cannot start a thread")?);
+    let desk = Arc::new(clients::Desk::default());
+    let link = Arc::new(peer::Link::default());
+    let saver = saver::start(replica.clone(), link.clone(), mail.clone())?;
+    let keeper = keeper::start(pending, replica.clone(), asker.clone(), mail.clone())?;
+    let driver = Driver {
+        coordinator: Coordinator::new(remembered),
+        contents: contents::Contents::new(
+            replica.clone(),
+            asker.clone(),
+            link.clone(),
+            mail.clone(),
+        )?,
+        replica: replica.clone(),
+        link: link.clone(),
+        desk: desk.clone(),
+        saver,
+        keeper,
+    };
+    let driving = driver::start(driver, post)?;
+    ready(address, replica.root().display().to_string());
+    let events = |mail: &std::sync::mpsc::Sender<Mail>| {
+        let mail = mail.clone();
+        move |event: Event| drop(mail.send(Mail::Event(event)))
+    };
+    tokio::select! {
+        end = clients::serve(listener, desk, events(&mail)) => end?,
+        () = peer::dial(peer, replica.clone(), link, asker.clone(), giver, events(&mail)) => {}
+        () = stop => {}
+    }
+    asker.disconnect();
+    drop(mail.send(Mail::Stop));
+    tokio::task::spawn_blocking(move || {
+        // A driver that panicked has said why; there is nothing left to stop.
+        drop(driving.join());
+        replica.stop();
+    })
+    .await
+    .context("cannot stop cleanly")
+}
+
+struct Opened {
+    replica: Arc<Replica>,
+    remembered: Remembered,
+    pending: Arc<PendingDirectory>,
+}
+
+/// Opens the replica, the archive and the pending directory.
+fn open(
+    config: &Config,
+    mail: std::sync::mpsc::Sender<Mail>,
+    asker: Arc<Asker>,
+) -> Result<Opened> {
+    let settings = Settings::new(Side::A, &config.directory, &config.replica);
+    let late = contents::LatePending::default();
+    let supplier = contents::supplier(asker, late.clone());
+    let reporter = Box::new(move |report| {
+        drop(mail.send(Mail::Event(Event::Reported(Side::A, report))));
+    });
+    let replica = Arc::new(Replica::open(settings, supplier, reporter)?);
+    let saved = saver::load(replica.store())?;
+    let path = replica.claim().state().join("pending");
+    if replica.claim().is_new() {
+        PendingDirectory::create(&path)?;
+    }
+    let opened = PendingDirectory::open(&path, 0)?;
+    for problem in &opened.problems {
+        let path = problem.path.display();
+        warn!(%path, why = %problem.detail, "the pending directory holds something unreadable,");
+    }
+    let queue = PendingQueue::rebuild(opened.edits, opened.next_seq, config.held);
+    let remembered = Remembered {
+        archive: saved.archive,
+        peer: saved.peer,
+        locks: saved.locks,
+        queue,
+        epoch: common::replica::claim::random(replica.root())? as u64,
+        limits: config.limits,
+    };
+    let pending = Arc::new(opened.directory);
+    // Nothing else sets it.
+    drop(late.set(pending.clone()));
+    Ok(Opened { replica, remembered, pending })
+}

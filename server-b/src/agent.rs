@@ -1,21 +1,22 @@
 //! Serves one coordinator: its orders go to the replica, the replica's reports go to it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use common::change::Outcome;
+use common::change::{Operation, Outcome};
 use common::entry::File;
 use common::exchange::asker::Asker;
 use common::exchange::giver::Giver;
 use common::exchange::remote::Remote;
-use common::replica::Replica;
 use common::replica::known::Reporter;
+use common::replica::service::Replica;
 use common::replica::source::{Source, SourceError, Supplier};
 use common::side::Side;
-use common::talk::{Talked, tell};
+use common::talk;
 use common::wire::connection::{Incoming, Outgoing};
 use common::wire::handshake::{HANDSHAKE_TIME, greet, tune};
-use common::wire::message::{Content, Hello, Order, PeerMessage, ReplicaId, Report, Role};
+use common::wire::message::{Content, Hello, Order, OrderId, PeerMessage, ReplicaId, Report, Role};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tracing::{debug, info, warn};
@@ -31,7 +32,8 @@ struct Inner {
     link: Option<Outgoing<PeerMessage>>,
     /// Which coordinator has the link, and what ends its turn.
     turn: Option<(Option<ReplicaId>, Arc<Notify>)>,
-    talked: Talked,
+    /// What A asked for and has not heard of yet.
+    under_way: BTreeMap<OrderId, Operation>,
 }
 
 impl Desk {
@@ -46,12 +48,12 @@ pub(crate) fn reporter(desk: Arc<Desk>) -> Reporter {
         let mut inner = desk.lock();
         match &report {
             Report::Outcome { id, outcome } => {
-                let operation = inner.talked.take(*id);
+                let operation = inner.under_way.remove(id);
                 if let (Some(operation), Outcome::Done { .. }) = (operation, outcome) {
-                    tell(Side::B, &operation);
+                    talk::did(Side::B, &operation);
                 }
             }
-            Report::Observed(observation) => common::talk::observed(Side::B, observation),
+            Report::Observed(observation) => talk::saw(Side::B, observation),
             Report::Condition(condition) => {
                 if let Some(why) = &condition.halted {
                     warn!(why = %why, "halted");
@@ -137,7 +139,7 @@ async fn receive(
         }
         replica.hush();
         inner.link = Some(outgoing.clone());
-        inner.talked = Talked::default();
+        inner.under_way.clear();
     }
     asker.connect(outgoing.clone());
     info!("server A is connected");
@@ -181,7 +183,7 @@ async fn hear(
         match incoming.next().await? {
             PeerMessage::Order(order) => {
                 if let Order::Commit { id, operation, .. } = &order {
-                    desk.lock().talked.note(*id, operation);
+                    desk.lock().under_way.insert(*id, operation.clone());
                 }
                 replica.order(order);
             }
@@ -192,4 +194,3 @@ async fn hear(
         }
     }
 }
-

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use common::exchange::asker::Asker;
 use common::options::{ReplicaOptions, only_loopback};
-use common::replica::{Replica, Settings};
+use common::replica::service::{Replica, Settings};
 use common::side::Side;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;

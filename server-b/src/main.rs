@@ -13,6 +13,9 @@ fn main() -> ExitCode {
     drop(voice);
     match end {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => common::talk::complain("server-b", &error),
+        Err(error) => {
+            let hint = common::replica::service::hint(&error);
+            talk::complain("server-b", &format!("{error:#}"), hint)
+        }
     }
 }

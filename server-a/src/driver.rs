@@ -1,0 +1,106 @@
+//! Owns the coordinator: events in, actions out, one at a time, on one thread.
+//!
+//! It has no opinion. Each action is one call of whoever carries it out.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use common::replica::service::Replica;
+use common::side::Side;
+use common::time::{Moment, Timestamp};
+use common::wire::message::PeerMessage;
+
+use crate::clients::Desk;
+use crate::contents::Contents;
+use crate::coordinator::Coordinator;
+use crate::coordinator::action::Action;
+use crate::coordinator::event::{Event, Now};
+use crate::keeper::Keep;
+use crate::notes;
+use crate::peer::Link;
+use crate::saver::Save;
+
+/// What arrives at the driver.
+pub(crate) enum Mail {
+    /// Something happened.
+    Event(Event),
+    /// The server stops.
+    Stop,
+}
+
+/// The coordinator and all who carry out its actions.
+pub(crate) struct Driver {
+    pub(crate) coordinator: Coordinator,
+    pub(crate) contents: Contents,
+    pub(crate) replica: Arc<Replica>,
+    pub(crate) link: Arc<Link>,
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) saver: Sender<Save>,
+    pub(crate) keeper: Sender<Keep>,
+}
+
+/// Starts to drive.
+pub(crate) fn start(driver: Driver, post: Receiver<Mail>) -> std::io::Result<JoinHandle<()>> {
+    Builder::new().name("coordinator".into()).spawn(move || drive(driver, &post))
+}
+
+fn drive(mut driver: Driver, post: &Receiver<Mail>) {
+    let start = Instant::now();
+    let mut alarm: Option<Instant> = None;
+    let mut actions = Vec::new();
+    driver.coordinator.start(&mut actions);
+    loop {
+        for action in actions.drain(..) {
+            if let Action::WakeAt(Moment(ms)) = action {
+                alarm = Some(start + Duration::from_millis(ms));
+            } else {
+                driver.carry_out(action);
+            }
+        }
+        let mail = match alarm {
+            Some(when) => post.recv_timeout(when.saturating_duration_since(Instant::now())),
+            None => post.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        let event = match mail {
+            Ok(Mail::Event(event)) => event,
+            Ok(Mail::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {
+                alarm = None;
+                Event::Woke
+            }
+        };
+        let event = driver.contents.remember(event);
+        let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now = Now { moment: Moment(ms), wall: Timestamp::now() };
+        driver.coordinator.handle(now, event, &mut actions);
+    }
+}
+
+impl Driver {
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Order(side, order) => {
+                // An order without an answer is one whose content is still being fetched.
+                let Some(order) = self.contents.furnish(side, order) else { return };
+                match side {
+                    Side::A => self.replica.order(order),
+                    Side::B => self.link.send(&PeerMessage::Order(order)),
+                }
+            }
+            Action::Hold(edit) => {
+                let content = self.contents.at_hand(edit.after.as_ref());
+                // The keeper outlives the driver.
+                drop(self.keeper.send(Keep::Hold(edit, content)));
+            }
+            Action::Discard { seq, keep, edit } => {
+                drop(self.keeper.send(Keep::Discard { seq, keep, edit }));
+            }
+            Action::Save(id, batch) => drop(self.saver.send(Save::Batch(id, batch))),
+            Action::Answer(client, answer) => self.desk.answer(client, answer),
+            Action::WakeAt(_) => {}
+            Action::Note(note) => notes::tell(&note),
+        }
+    }
+}

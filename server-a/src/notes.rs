@@ -1,0 +1,53 @@
+//! What the coordinator has to say to people, as lines of the log.
+
+use common::talk;
+use tracing::{debug, info, warn};
+
+use crate::coordinator::action::Note;
+
+/// Says one thing.
+pub(crate) fn tell(note: &Note) {
+    match note {
+        Note::Conflict { path, loser, copy } => {
+            info!(direction = %loser, %path, to = %copy, "conflict: kept a version of");
+        }
+        Note::Held(path, count) => info!(direction = "B→A", %path, held = count, "held an edit of"),
+        Note::Drained(path, seq) => info!(direction = "B→A", %path, seq, "applied a held edit of"),
+        Note::DiscardedHeld(path, seq) => {
+            info!(direction = "B→A", %path, seq, "put a held edit in the trash, of");
+        }
+        Note::Locked(path, holder) => info!(%path, %holder, "locked"),
+        Note::Unlocked { path, holder, forced_by: None } => info!(%path, %holder, "unlocked"),
+        Note::Unlocked { path, holder, forced_by: Some(by) } => {
+            warn!(%path, %holder, %by, "unlocked by force");
+        }
+        Note::Expired(path, holder) => info!(%path, %holder, "the lock's time is over:"),
+        Note::Connected => info!("server B is connected"),
+        Note::Away(why) => info!(%why, "server B is away"),
+        Note::Waits(path, why) => info!(%path, %why, "waits"),
+        Note::Halted(why) => {
+            warn!(%why, "halted; `lab3 approve` goes on, `lab3 reject` restores");
+        }
+        Note::Resumed => info!("goes on"),
+        Note::Settled { agreed, waiting } => debug!(agreed, waiting, "settled"),
+        Note::Created(side, path, bytes) => {
+            let direction = talk::towards(*side);
+            match bytes {
+                Some(bytes) => info!(%direction, %path, bytes, "created"),
+                None => info!(%direction, %path, "created"),
+            }
+        }
+        Note::Modified(side, path, bytes) => {
+            info!(direction = %talk::towards(*side), %path, bytes, "modified");
+        }
+        Note::Touched(side, path) => {
+            info!(direction = %talk::towards(*side), %path, "changed metadata of");
+        }
+        Note::Deleted(side, path) => {
+            info!(direction = %talk::towards(*side), %path, "deleted");
+        }
+        Note::Renamed(side, path, to) => {
+            info!(direction = %talk::towards(*side), %path, %to, "renamed");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The link to B: dials it again and again, and passes on what it says.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use common::exchange::asker::Asker;
+use common::exchange::giver::Giver;
+use common::path::RelPath;
+use common::replica::service::Replica;
+use common::side::Side;
+use common::wire::connection::{Incoming, LinkError, Outgoing};
+use common::wire::handshake::{HANDSHAKE_TIME, connect};
+use common::wire::message::{
+    Hello, Order, OrderId, PeerMessage, ReplicaId, Report, Role,
+};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+use crate::coordinator::event::Event;
+
+/// The first pause between two attempts to reach B; it doubles.
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
+/// The longest one.
+const PAUSE_MOST: Duration = Duration::from_secs(2);
+/// Orders of the saver have numbers from here on, so that they meet no order of the coordinator.
+const SYNC_IDS: u64 = 1 << 63;
+
+/// What is said to B, as long as it is there.
+#[derive(Default)]
+pub(crate) struct Link {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    outgoing: Option<Outgoing<PeerMessage>>,
+    syncs: BTreeMap<OrderId, Sender<bool>>,
+    next: u64,
+}
+
+/// An answer to `Order::Sync` that is still to come.
+pub(crate) struct SyncAnswer(Receiver<bool>);
+
+impl SyncAnswer {
+    /// Whether everything is durable; no answer in time is a no.
+    pub(crate) fn within(self, time: Duration) -> bool {
+        self.0.recv_timeout(time).unwrap_or(false)
+    }
+}
+
+impl Link {
+    /// Says something to B, if it is there. What B does not hear, its next inventory makes good.
+    pub(crate) fn send(&self, message: &PeerMessage) {
+        if let Some(outgoing) = &self.lock().outgoing {
+            // A lost link is noticed by its reader.
+            drop(outgoing.send(message));
+        }
+    }
+
+    /// Asks B to make files durable. `None` when there is nothing to ask, or nobody.
+    pub(crate) fn sync(&self, paths: &[RelPath]) -> Option<SyncAnswer> {
+        if paths.is_empty() {
+            return None;
+        }
+        let mut inner = self.lock();
+        inner.next += 1;
+        let id = OrderId(SYNC_IDS + inner.next);
+        let order = Order::Sync { id, paths: paths.to_vec() };
+        inner.outgoing.as_ref()?.send(&PeerMessage::Order(order)).ok()?;
+        let (tell, told) = channel();
+        inner.syncs.insert(id, tell);
+        Some(SyncAnswer(told))
+    }
+
+    fn synced(&self, id: OrderId, durable: bool) {
+        if let Some(tell) = self.lock().syncs.remove(&id) {
+            // Nobody waits any more: it took too long.
+            drop(tell.send(durable));
+        }
+    }
+
+    fn set(&self, outgoing: Option<Outgoing<PeerMessage>>) {
+        let mut inner = self.lock();
+        inner.outgoing = outgoing;
+        inner.syncs.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Dials B until the server stops.
+pub(crate) async fn dial(
+    address: SocketAddr,
+    replica: Arc<Replica>,
+    link: Arc<Link>,
+    asker: Arc<Asker>,
+    giver: Arc<Giver>,
+    tell: impl Fn(Event),
+) {
+    let hello = Hello::new(Role::Coordinator, Some(replica.id()));
+    let mut pause = PAUSE_FIRST;
+    loop {
+        let error = match connect(address, &hello, HANDSHAKE_TIME).await {
+            Ok((connection, theirs)) => match peer_of(&theirs) {
+                Ok(id) => {
+                    pause = PAUSE_FIRST;
+                    let (outgoing, incoming) = connection.start();
+                    link.set(Some(outgoing.clone()));
+                    asker.connect(outgoing.clone());
+                    tell(Event::PeerUp(id));
+                    let error = hear(incoming, &outgoing, &link, &asker, &giver, &tell).await;
+                    link.set(None);
+                    asker.disconnect();
+                    words(&error)
+                }
+                Err(why) => format!("{address}: {why}"),
+            },
+            Err(error) => format!("cannot reach server B at {address}: {}", words(&error)),
+        };
+        tell(Event::PeerDown(error));
+        sleep(jittered(pause)).await;
+        pause = (pause * 2).min(PAUSE_MOST);
+    }
+}
+
+/// The pause, more or less: two that lost each other do not meet again in step.
+fn jittered(pause: Duration) -> Duration {
+    let nanos = common::time::Timestamp::now().nanos;
+    pause.mul_f64(0.75 + f64::from(nanos % 1000) / 2000.0)
+}
+
+fn peer_of(hello: &Hello) -> Result<ReplicaId, &'static str> {
+    match (hello.role, hello.replica) {
+        (Role::Agent, Some(id)) => Ok(id),
+        _ => Err("this is not a server B"),
+    }
+}
+
+fn words(error: &LinkError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+fn hear<'h>(
+    mut incoming: Incoming<PeerMessage, TcpStream>,
+    outgoing: &'h Outgoing<PeerMessage>,
+    link: &'h Link,
+    asker: &'h Asker,
+    giver: &'h Giver,
+    tell: &'h impl Fn(Event),
+) -> impl Future<Output = LinkError> + 'h {
+    async move {
+        loop {
+            match incoming.next().await {
+                Ok(PeerMessage::Report(Report::Synced { id, durable })) => link.synced(id, durable),
+                Ok(PeerMessage::Report(report)) => tell(Event::Reported(Side::B, report)),
+                Ok(PeerMessage::Ask(ask)) => giver.answer(ask, outgoing),
+                Ok(PeerMessage::Give(give)) => asker.take(give),
+                // An agent gives no orders.
+                Ok(PeerMessage::Order(_) | PeerMessage::Ping | PeerMessage::Pong) => {}
+                Err(error) => return error,
+            }
+        }
+    }
+}
