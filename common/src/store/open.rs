@@ -60,8 +60,11 @@ pub fn open(path: &Path, durability: Durability) -> Result<Opened, StoreError> {
         return Ok(finish(create(path, &Batch::default(), None)?, None));
     }
     let header = header(path).map_err(place)?;
-    refuse_newer(path)?;
-    match existing(path) {
+    let found = match look(path)? {
+        Look::Damaged => Err(Failure::Damaged),
+        Look::Unclear => existing(path),
+    };
+    match found {
         Ok(db) => Ok(finish(db, None)),
         Err(Failure::Error(error)) => Err(error),
         Err(Failure::Damaged) => {
@@ -115,15 +118,28 @@ fn existing(path: &Path) -> Result<Database, Failure> {
     checked.unwrap_or(Err(Failure::Damaged))
 }
 
-/// Looks at the format without writing a byte. A store that was not closed cannot be looked at so;
-/// it is found out once it was recovered.
-fn refuse_newer(path: &Path) -> Result<(), StoreError> {
+/// What a look at the format tells.
+enum Look {
+    /// This is no store, or not one that can be used.
+    Damaged,
+    /// It may be whole: our format, or one that was not closed and has to be recovered first.
+    Unclear,
+}
+
+/// Looks at the format without writing a byte: a newer store is to stay as it is, a damaged one is
+/// to be set aside as it was found.
+fn look(path: &Path) -> Result<Look, StoreError> {
     let looked = catch_unwind(AssertUnwindSafe(|| -> Result<Option<u64>, redb::Error> {
         format(&ReadOnlyDatabase::open(path)?.begin_read()?)
     }));
     match looked {
+        Ok(Ok(Some(FORMAT))) | Ok(Err(redb::Error::RepairAborted)) => Ok(Look::Unclear),
         Ok(Ok(Some(found))) if found > FORMAT => Err(newer(path, found)),
-        _ => Ok(()),
+        Ok(Ok(_)) | Err(_) => Ok(Look::Damaged),
+        Ok(Err(error)) => match blame(path, error) {
+            Failure::Damaged => Ok(Look::Unclear),
+            Failure::Error(error) => Err(error),
+        },
     }
 }
 

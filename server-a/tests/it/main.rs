@@ -2,6 +2,7 @@
 
 mod locks_overlap;
 mod locks_state;
+mod pending_crash;
 mod pending_directory;
 mod pending_problems;
 mod pending_queue;
