@@ -1,5 +1,6 @@
 //! What holds of server A's parts.
 
+mod locks_model;
 mod locks_overlap;
 mod locks_state;
 mod pending_crash;
