@@ -1,10 +1,11 @@
 //! Opening a store: whose it is, whether it is whole, and what is left of it when it is not.
 //!
 //! A file that is no store, or a damaged one, is renamed and a new store takes its place; nothing
-//! is deleted, nothing is repaired in place. What the damaged one still says for certain (rows with
-//! a whole seal, in order and in the right number) moves into the new one, so that one flipped bit
-//! costs one row and not the locks. An error of the disk or of permissions is no damage: then
-//! nothing is touched.
+//! is deleted. What the damaged one still says for certain (rows with a whole seal, in order and in
+//! the right number) moves into the new one, so that one flipped bit costs one row and not the
+//! locks. Of a store that was killed *and* damaged nothing is certain: it costs the last save, or
+//! everything; then `Opened::set_aside` is to be shown to people. An error of the disk or of
+//! permissions is no damage: then nothing is touched.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -70,7 +71,7 @@ pub fn open(path: &Path, durability: Durability) -> Result<Opened, StoreError> {
         Err(Failure::Damaged) => {
             // Back to how it was found: a failed check marks the file as not closed.
             restore(path, &header).map_err(place)?;
-            let rows = salvage(path)?;
+            let rows = salvage(path);
             let aside = free_name(path);
             let db = create(path, &rows, Some(&aside))?;
             Ok(finish(db, Some(aside)))
@@ -111,7 +112,7 @@ fn existing(path: &Path) -> Result<Database, Failure> {
             Some(found) if found > FORMAT => return Err(Failure::Error(newer(path, found))),
             _ => return Err(Failure::Damaged),
         }
-        // What the check rolls back is at most the last transaction, as if a crash had come first.
+        // What the check rolls back is at most the last save, as if a kill had come before it.
         db.check_integrity().map_err(|error| failure(error.into()))?;
         Ok(db)
     }));
@@ -178,14 +179,15 @@ fn format(txn: &ReadTransaction) -> Result<Option<u64>, redb::Error> {
     }
 }
 
-/// The rows that a damaged store still says for certain. The scan cache is made anew instead.
-fn salvage(path: &Path) -> Result<Batch, StoreError> {
+/// What a damaged store still says for certain. The scan cache is made anew instead. Nothing is
+/// said by one that was not closed: its pages may be of different times.
+fn salvage(path: &Path) -> Batch {
     let read = catch_unwind(AssertUnwindSafe(|| -> Result<Batch, redb::Error> {
         let txn = ReadOnlyDatabase::open(path)?.begin_read()?;
-        if format(&txn)?.is_none_or(|found| found != FORMAT) {
-            return Ok(Batch::default());
-        }
         let mut batch = Batch::default();
+        if format(&txn)? != Some(FORMAT) {
+            return Ok(batch);
+        }
         for table in [Table::Archive, Table::Docs, Table::Locks] {
             // A table with a hole may show rows of a time long past; it is not believed at all.
             if let Ok(Ok(rows)) = catch_unwind(AssertUnwindSafe(|| sound_rows(&txn, table))) {
@@ -195,8 +197,8 @@ fn salvage(path: &Path) -> Result<Batch, StoreError> {
         Ok(batch)
     }));
     match read {
-        Ok(Ok(batch)) => Ok(batch),
-        _ => Ok(Batch::default()),
+        Ok(Ok(batch)) => batch,
+        _ => Batch::default(),
     }
 }
 
