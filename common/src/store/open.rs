@@ -62,6 +62,8 @@ pub fn open(path: &Path, durability: Durability) -> Result<Opened, StoreError> {
     }
     let header = header(path).map_err(place)?;
     let found = match look(path)? {
+        // Opening it would make a store of it, in place.
+        _ if header.is_empty() => Err(Failure::Damaged),
         Look::Damaged => Err(Failure::Damaged),
         Look::Unclear => existing(path),
     };

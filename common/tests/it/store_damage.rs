@@ -137,7 +137,7 @@ fn a_flipped_bit_in_a_row_costs_that_row_and_never_a_lock() {
 #[test]
 fn a_truncated_store_is_set_aside() {
     let (bytes, _) = whole();
-    let cuts = [1, 9, 100, 4095, 4096, bytes.len() / 3, bytes.len() / 2, bytes.len() - 1];
+    let cuts = [0, 1, 9, 100, 4095, 4096, bytes.len() / 3, bytes.len() / 2, bytes.len() - 1];
     for cut in cuts {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let name = dir.path().join("store");
