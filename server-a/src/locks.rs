@@ -15,6 +15,9 @@ use common::time::Timestamp;
 use common::wire::client::{DrainMode, LockRow};
 use serde::{Deserialize, Serialize};
 
+/// Who holds a lock whose own record was lost. Anybody may open it by force.
+pub const RECOVERED_HOLDER: &str = "recovered";
+
 /// A lock, as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lock {
@@ -210,6 +213,26 @@ impl LockTable {
     pub fn remove(&mut self, id: u64) -> Option<Lock> {
         let path = self.by_id.remove(&id)?;
         self.by_path.remove(&path)
+    }
+
+    /// Makes a lock for a held edit that no lock covers, which only a lost store can bring about:
+    /// what was held stays held until somebody unlocks it. Answers the id of the lock it made.
+    pub fn recover(&mut self, lock: u64, path: &RelPath, since: Timestamp) -> Option<u64> {
+        if self.covering(path).is_some() {
+            return None;
+        }
+        let id = if self.by_id.contains_key(&lock) { self.next_id } else { lock };
+        self.next_id = self.next_id.max(id.saturating_add(1));
+        self.put(Lock {
+            id,
+            path: path.clone(),
+            holder: RECOVERED_HOLDER.to_owned(),
+            since,
+            comment: Some("made again for edits that were held under a lost lock".to_owned()),
+            expires: None,
+            state: LockState::Held,
+        });
+        Some(id)
     }
 
     /// Lets the locks of a path and of all below follow it to its new name; answers their ids. A

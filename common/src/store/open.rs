@@ -1,10 +1,11 @@
 //! Opening a store: whose it is, whether it is whole, and what is left of it when it is not.
 //!
 //! A file that is no store, or a damaged one, is renamed and a new store takes its place; nothing
-//! is deleted, nothing is repaired in place. What the damaged one still says for certain (rows with
-//! a whole seal, in order and in the right number) moves into the new one, so that one flipped bit
-//! costs one row and not the locks. An error of the disk or of permissions is no damage: then
-//! nothing is touched.
+//! is deleted. What the damaged one still says for certain (rows with a whole seal, in order and in
+//! the right number) moves into the new one, so that one flipped bit costs one row and not the
+//! locks. Of a store that was killed *and* damaged nothing is certain: it costs the last save, or
+//! everything; then `Opened::set_aside` is to be shown to people. An error of the disk or of
+//! permissions is no damage: then nothing is touched.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -60,14 +61,19 @@ pub fn open(path: &Path, durability: Durability) -> Result<Opened, StoreError> {
         return Ok(finish(create(path, &Batch::default(), None)?, None));
     }
     let header = header(path).map_err(place)?;
-    refuse_newer(path)?;
-    match existing(path) {
+    let found = match look(path)? {
+        // Opening it would make a store of it, in place.
+        _ if header.is_empty() => Err(Failure::Damaged),
+        Look::Damaged => Err(Failure::Damaged),
+        Look::Unclear => existing(path),
+    };
+    match found {
         Ok(db) => Ok(finish(db, None)),
         Err(Failure::Error(error)) => Err(error),
         Err(Failure::Damaged) => {
             // Back to how it was found: a failed check marks the file as not closed.
             restore(path, &header).map_err(place)?;
-            let rows = salvage(path)?;
+            let rows = salvage(path);
             let aside = free_name(path);
             let db = create(path, &rows, Some(&aside))?;
             Ok(finish(db, Some(aside)))
@@ -108,22 +114,35 @@ fn existing(path: &Path) -> Result<Database, Failure> {
             Some(found) if found > FORMAT => return Err(Failure::Error(newer(path, found))),
             _ => return Err(Failure::Damaged),
         }
-        // What the check rolls back is at most the last transaction, as if a crash had come first.
+        // What the check rolls back is at most the last save, as if a kill had come before it.
         db.check_integrity().map_err(|error| failure(error.into()))?;
         Ok(db)
     }));
     checked.unwrap_or(Err(Failure::Damaged))
 }
 
-/// Looks at the format without writing a byte. A store that was not closed cannot be looked at so;
-/// it is found out once it was recovered.
-fn refuse_newer(path: &Path) -> Result<(), StoreError> {
+/// What a look at the format tells.
+enum Look {
+    /// This is no store, or not one that can be used.
+    Damaged,
+    /// It may be whole: our format, or one that was not closed and has to be recovered first.
+    Unclear,
+}
+
+/// Looks at the format without writing a byte: a newer store is to stay as it is, a damaged one is
+/// to be set aside as it was found.
+fn look(path: &Path) -> Result<Look, StoreError> {
     let looked = catch_unwind(AssertUnwindSafe(|| -> Result<Option<u64>, redb::Error> {
         format(&ReadOnlyDatabase::open(path)?.begin_read()?)
     }));
     match looked {
+        Ok(Ok(Some(FORMAT))) | Ok(Err(redb::Error::RepairAborted)) => Ok(Look::Unclear),
         Ok(Ok(Some(found))) if found > FORMAT => Err(newer(path, found)),
-        _ => Ok(()),
+        Ok(Ok(_)) | Err(_) => Ok(Look::Damaged),
+        Ok(Err(error)) => match blame(path, error) {
+            Failure::Damaged => Ok(Look::Unclear),
+            Failure::Error(error) => Err(error),
+        },
     }
 }
 
@@ -162,14 +181,15 @@ fn format(txn: &ReadTransaction) -> Result<Option<u64>, redb::Error> {
     }
 }
 
-/// The rows that a damaged store still says for certain. The scan cache is made anew instead.
-fn salvage(path: &Path) -> Result<Batch, StoreError> {
+/// What a damaged store still says for certain. The scan cache is made anew instead. Nothing is
+/// said by one that was not closed: its pages may be of different times.
+fn salvage(path: &Path) -> Batch {
     let read = catch_unwind(AssertUnwindSafe(|| -> Result<Batch, redb::Error> {
         let txn = ReadOnlyDatabase::open(path)?.begin_read()?;
-        if format(&txn)?.is_none_or(|found| found != FORMAT) {
-            return Ok(Batch::default());
-        }
         let mut batch = Batch::default();
+        if format(&txn)? != Some(FORMAT) {
+            return Ok(batch);
+        }
         for table in [Table::Archive, Table::Docs, Table::Locks] {
             // A table with a hole may show rows of a time long past; it is not believed at all.
             if let Ok(Ok(rows)) = catch_unwind(AssertUnwindSafe(|| sound_rows(&txn, table))) {
@@ -179,8 +199,8 @@ fn salvage(path: &Path) -> Result<Batch, StoreError> {
         Ok(batch)
     }));
     match read {
-        Ok(Ok(batch)) => Ok(batch),
-        _ => Ok(Batch::default()),
+        Ok(Ok(batch)) => batch,
+        _ => Batch::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use common::digest::Digest;
-use common::entry::{Entry, File};
+use common::entry::{Entry, File, Link};
 use common::path::RelPath;
 use common::store::{Batch, Durability, Store, StoreError, open};
 use common::time::Timestamp;
@@ -122,4 +122,44 @@ fn a_hundred_thousand_rows_come_back() {
     let archive = reopen(&name).load_archive().expect("loaded").rows;
     assert_eq!(archive.len(), rows.len());
     assert!(rows.iter().all(|(path, entry)| archive.get(path) == entry.as_ref()));
+}
+
+/// Compares bytes with a fixture; `LAB3_BLESS=1` writes it.
+fn golden(name: &str, bytes: &[u8]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../fixtures/state/{name}.hex"));
+    let line = |chunk: &[u8]| chunk.iter().map(|b| format!("{b:02x}")).collect::<String>() + "\n";
+    let hex: String = bytes.chunks(32).map(line).collect();
+    if std::env::var_os("LAB3_BLESS").is_some() {
+        std::fs::write(&path, &hex).expect("written");
+    }
+    let frozen = std::fs::read_to_string(&path).expect("the fixture is there");
+    assert_eq!(hex, frozen, "the bytes on disk of `{name}` have changed: raise the format number");
+}
+
+#[test]
+fn the_bytes_of_rows_are_frozen() {
+    let (_dir, name) = place();
+    let store = reopen(&name);
+    let link = Entry::Link(Link { target: (*b"away").into(), modified: Timestamp::default() });
+    let rows = [
+        (path("d"), Some(Entry::Dir { mode: 0o755 })),
+        (path("d/f"), Some(file(7))),
+        (path("d/l"), Some(link)),
+    ];
+    store.save_archive(&rows).expect("saved");
+    store.put_doc("peer", &42_u64).expect("saved");
+    drop(store);
+    let db = redb::Database::open(&name).expect("opened");
+    let txn = redb::ReadableDatabase::begin_read(&db).expect("begun");
+    let mut bytes = Vec::new();
+    for table in ["archive", "docs"] {
+        let table = redb::TableDefinition::<&[u8], &[u8]>::new(table);
+        let table = txn.open_table(table).expect("there");
+        for row in redb::ReadableTable::iter(&table).expect("listed") {
+            let (key, value) = row.expect("a row");
+            bytes.extend_from_slice(key.value());
+            bytes.extend_from_slice(value.value());
+        }
+    }
+    golden("store-rows", &bytes);
 }

@@ -4,13 +4,14 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::store::{Batch, Durability, open};
+use common::store::{Batch, Durability, StoreError, open};
 
 use crate::store::{file, path, reopen};
 
 const ROWS: u64 = 40;
 const CHILD_ENV: &str = "LAB3_TEST_STORE";
 const RELAXED_ENV: &str = "LAB3_TEST_STORE_RELAXED";
+const FULL_ENV: &str = "LAB3_TEST_STORE_FULL";
 
 /// Saves batch after batch until it is killed, when it is run as a child of the tests below.
 #[test]
@@ -26,15 +27,15 @@ fn child_that_saves_until_it_is_killed() {
         let mut batch = Batch::default();
         for row in 0..ROWS {
             // Rows come and go, so that pages split, merge and are used again.
-            let entry = ((n + row) % 5 != 0).then(|| file(n));
+            let entry = (!(n + row).is_multiple_of(5)).then(|| file(n));
             batch.archive(&path(&format!("dir/file-{row}")), entry.as_ref());
         }
-        if durability == Durability::Strict || n % 50 == 0 {
+        if durability == Durability::Strict || n.is_multiple_of(50) {
             batch.doc("last", Some(&n));
         }
         store.save(&batch).expect("saved");
         let mut out = std::io::stdout();
-        writeln!(out, "saved {n} {}", u8::from(n % 50 == 0)).expect("the parent reads");
+        writeln!(out, "saved {n} {}", u8::from(n.is_multiple_of(50))).expect("the parent reads");
         out.flush().expect("the parent reads");
     }
 }
@@ -82,7 +83,7 @@ fn what_save_returned_for_outlives_a_kill_and_no_batch_is_torn() {
         let archive = store.load_archive().expect("loaded");
         assert!(archive.dropped.is_empty());
         for row in 0..ROWS {
-            let expected = ((saved + row) % 5 != 0).then(|| file(saved));
+            let expected = (!(saved + row).is_multiple_of(5)).then(|| file(saved));
             assert_eq!(archive.rows.get(&path(&format!("dir/file-{row}"))), expected.as_ref());
         }
     }
@@ -102,4 +103,48 @@ fn relaxed_rows_may_be_lost_by_a_kill_but_documents_are_not_and_no_batch_is_torn
         let version = sizes[0];
         assert!(version >= saved && sizes.iter().all(|size| *size == version));
     }
+}
+
+/// Saves until the disk takes no more, when it is run as a child of the test below.
+#[test]
+fn child_that_saves_until_the_disk_is_full() {
+    let Some(name) = std::env::var_os(FULL_ENV) else { return };
+    let store = open(Path::new(&name), Durability::Strict).expect("the store opens").store;
+    let mut out = std::io::stdout();
+    for n in 1.. {
+        let mut batch = Batch::default();
+        for row in 0..500 {
+            batch.archive(&path(&format!("dir-{n}/file-{row}")), Some(&file(n)));
+        }
+        batch.doc("last", Some(&n));
+        match store.save(&batch) {
+            Ok(()) => writeln!(out, "saved {n}").expect("the parent reads"),
+            Err(error) => {
+                assert!(matches!(error, StoreError::Write { .. }), "{error:?}");
+                writeln!(out, "full").expect("the parent reads");
+                return;
+            }
+        }
+        assert!(n < 10_000, "the limit is reached long before");
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_what_was_saved_before_stays() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let name = dir.path().join("store");
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 16000; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().expect("this test binary"))
+        .args(["--exact", "store_crash::child_that_saves_until_the_disk_is_full", "--nocapture"])
+        .env(FULL_ENV, &name)
+        .output()
+        .expect("a child runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("full"), "{said}");
+    let last = said.lines().filter_map(|line| line.split_once("saved ")?.1.parse().ok()).max();
+    let store = reopen(&name);
+    assert_eq!(store.get_doc::<u64>("last").expect("read"), last);
+    let archive = store.load_archive().expect("loaded").rows;
+    assert_eq!(archive.len() as u64, last.expect("some were saved") * 500);
 }

@@ -1,7 +1,7 @@
 //! What stands before the content in a held edit's file.
 //!
 //! ```text
-//! "lab3held"  format (u32)  length (u32)  checksum (8 bytes)  header (CBOR, `length` bytes)  content
+//! "lab3held"  format: u32  length: u32  checksum: 8 bytes  header: CBOR, `length` bytes  content
 //! ```
 //!
 //! Numbers are big endian. The checksum is over everything of the header but itself, so that no
