@@ -2,11 +2,11 @@
 
 /// Ends the process when a test asked for it at this place.
 #[cfg(not(test))]
-pub fn reach(_place: &str) {}
+pub(super) fn reach(_place: &str) {}
 
 /// Ends the process when a test asked for it at this place.
 #[cfg(test)]
-pub fn reach(place: &str) {
+pub(super) fn reach(place: &str) {
     if std::env::var("LAB3_TEST_ABORT_AT").is_ok_and(|wanted| wanted == place) {
         std::process::abort();
     }

@@ -5,6 +5,7 @@
 //! look at what we got out (`displaced`). This module moves; it does not know why.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
@@ -12,16 +13,17 @@ use rustix::io::Errno;
 
 use crate::entry::Entry;
 use crate::path::RelPath;
+use crate::replica::claim::{Claim, ClaimError, random};
 use crate::replica::displaced::Settled;
 use crate::replica::examine::kind;
 use crate::replica::failpoint::reach;
 use crate::replica::intent::{Identity, Intent, Verb};
-use crate::replica::probe::Abilities;
+use crate::replica::probe::{Abilities, probe};
 use crate::replica::root::{Root, is_absence, open_file_at, stamp_of, stat_at};
 use crate::replica::stage::{Stage, Staged};
 use crate::replica::stamp::Stamp;
 use crate::replica::step::{Step, StepError};
-use crate::replica::trash::Trash;
+use crate::replica::trash::{Keep, Trash};
 use crate::side::Side;
 use crate::sys::{Lease, Leased};
 
@@ -64,7 +66,39 @@ pub enum Published {
     NotEmpty,
 }
 
+/// Why a replica in our care cannot be worked on.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A directory of ours cannot be opened.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// The file system could not be tried out.
+    #[error("cannot try out what the file system of `{}` can do", .path.display())]
+    Probe {
+        /// The root.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
 impl Publisher {
+    /// Opens what belongs to a replica in our care, and tries out its file system. Recovery is the
+    /// next thing to call.
+    pub fn open(
+        root: Arc<Root>,
+        claim: &Claim,
+        side: Side,
+        keep: Keep,
+    ) -> Result<Publisher, OpenError> {
+        let run = random(root.path())? as u64;
+        let stage = Stage::new(claim.stage()?, run);
+        let trash = Trash::new(claim.trash()?, side, keep, run);
+        let abilities = probe(&stage)
+            .map_err(|source| OpenError::Probe { path: root.path().to_owned(), source })?;
+        Ok(Publisher { root, stage, trash, abilities, side })
+    }
+
     /// Opens the directory of a path; `None` when there is none in our tree.
     pub fn spot<'p>(&self, path: &'p RelPath) -> Result<Option<Spot<'p>>, StepError> {
         match self.root.parent(path) {
@@ -311,12 +345,11 @@ impl Publisher {
         rustix::fs::renameat_with(stage, name, here, spot.name, RenameFlags::EXCHANGE)
             .or_else(|_| self.move_new((stage, name), (here, spot.name)))
             .step("put the directory back")?;
-        // What came out now is ours, unless somebody replaced it in this moment.
+        // What came out now is ours, unless somebody wrote to it in this moment.
         if let Ok(Some(stamp)) = stat_at(stage, name)
             && !stamp.same_but_renamed(&staged.stamp)
         {
-            let _ = self.recover_one(name);
-            return Ok(Published::NotEmpty);
+            self.aside((stage, name), spot.path, here)?;
         }
         Intent::clear(&self.stage, name);
         Ok(Published::NotEmpty)

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, RenameFlags};
 
+use crate::digest::Digest;
 use crate::path::RelPath;
 use crate::replica::displaced::Settled;
 use crate::replica::examine::{Seen, examine};
@@ -106,8 +107,9 @@ impl Publisher {
             let flags = RenameFlags::EXCHANGE;
             rustix::fs::renameat_with(stage, name, place.0, place.1, flags)
                 .step("put the directory back")?;
-            // By its inode it is the new version now, or else an edit of it.
-            self.recover_one(name)?;
+            // It is the new version, or an edit of it: who knows.
+            self.to_trash(name, &intent.path)?;
+            Intent::clear(&self.stage, name);
             return Ok(Recovered::Restored(intent.path.clone()));
         }
         let recovered = match self.move_new((stage, name), place) {
@@ -133,18 +135,23 @@ impl Publisher {
         if name.starts_with(b"n-") {
             return self.drop_new(name);
         }
-        let stage = self.stage.handle();
-        let digest = match examine(stage, name, None) {
-            Ok(Seen::There(row)) => Identity::of(&row.entry).digest,
-            _ => crate::digest::Digest::of(b""),
-        };
         let path = RelPath::new([b"found-in-stage-".as_slice(), name].concat())
             .map_err(io::Error::other)
             .step("name what was found in `.lab3/stage`")?;
-        if rustix::fs::unlinkat(stage, name, AtFlags::REMOVEDIR).is_err() {
-            self.trash.put((stage, name), &path, Reason::Recovered, digest)?;
-        }
+        self.to_trash(name, &path)?;
         Ok(Recovered::Trashed(path))
+    }
+
+    fn to_trash(&self, name: &[u8], path: &RelPath) -> Result<(), StepError> {
+        let stage = self.stage.handle();
+        let digest = match examine(stage, name, None) {
+            Ok(Seen::There(row)) => Identity::of(&row.entry).digest,
+            _ => Digest::of(b""),
+        };
+        if rustix::fs::unlinkat(stage, name, AtFlags::REMOVEDIR).is_err() {
+            self.trash.put((stage, name), path, Reason::Recovered, digest)?;
+        }
+        Ok(())
     }
 
     /// The directory of a path, or the nearest one above that is left, with the path there.
