@@ -4,7 +4,7 @@
 //! component, so that no link and no `..` leads out of it. This code blocks, and runs on threads
 //! of its own; it has no opinion: what to do is decided by the coordinator.
 
-mod apply;
+pub mod apply;
 pub mod aside;
 pub mod claim;
 pub mod commit;
@@ -13,11 +13,11 @@ pub mod examine;
 mod failpoint;
 pub mod intent;
 pub mod known;
-mod metadata;
+pub mod metadata;
 pub mod note;
 pub mod probe;
 pub mod publish;
-mod receive;
+pub mod receive;
 pub mod recover;
 pub mod root;
 pub mod source;
