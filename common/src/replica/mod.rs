@@ -4,6 +4,11 @@
 //! component, so that no link and no `..` leads out of it. This code blocks, and runs on threads
 //! of its own; it has no opinion: what to do is decided by the coordinator.
 
+pub mod ignore;
 pub mod known;
+pub mod listing;
+pub mod read;
 pub mod root;
+pub mod scan;
+mod sight;
 pub mod stamp;
