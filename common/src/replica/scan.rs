@@ -35,6 +35,8 @@ pub trait Follow {
 pub struct Manner {
     /// Small contents up to this size are handed on with the finding.
     pub keep_bytes: u64,
+    /// All contents that are handed on have at most this size together.
+    pub keep_bytes_together: u64,
     /// Larger files are left to somebody else.
     pub postpone_bytes: u64,
     /// Tells whether a file is open for writing.
@@ -72,6 +74,8 @@ pub struct Seen {
     pub root_error: Option<io::Error>,
     /// How many files were read.
     pub read: u64,
+    /// How many bytes were kept.
+    pub kept_bytes: u64,
 }
 
 pub(super) struct Scan<'g> {

@@ -111,8 +111,13 @@ impl Scan<'_> {
         }
         self.seen.read += 1;
         let manner = self.ground.manner;
-        match read::content(dir, path.name(), manner.keep_bytes, manner.probe) {
-            Ok(Content::Whole(row, bytes)) => self.found(path, row, bytes),
+        let room = manner.keep_bytes_together.saturating_sub(self.seen.kept_bytes);
+        let keep = manner.keep_bytes.min(room);
+        match read::content(dir, path.name(), keep, manner.probe) {
+            Ok(Content::Whole(row, bytes)) => {
+                self.seen.kept_bytes += bytes.as_ref().map_or(0, |b| b.len() as u64);
+                self.found(path, row, bytes);
+            }
             Ok(Content::Moving) => self.again(Some(path.clone()), Depth::Entry, true),
             Ok(Content::Replaced) => self.again(Some(path.clone()), Depth::Entry, false),
             Err(error) => self.failed(path, "read it", &error),
