@@ -7,6 +7,7 @@
 //! the rows: their order is the order of knowing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -15,9 +16,9 @@ use serde_bytes::ByteBuf;
 use crate::entry::Entry;
 use crate::limits::{INLINE_PER_MESSAGE_MAX, ROWS_PER_MESSAGE_MAX};
 use crate::path::{RelPath, rows_below};
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemKind};
 use crate::replica::stamp::Stamp;
-use crate::wire::message::{Observation, Report, Row as ReportedRow};
+use crate::wire::message::{Condition, Observation, Report, Row as ReportedRow};
 
 /// A path's entry and the stamp under which it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +71,8 @@ struct Inner {
     unsaved: BTreeSet<RelPath>,
     /// Nothing is reported before somebody asked for an inventory.
     asked: bool,
+    /// The condition that was last reported; an inventory ends with it.
+    condition: Option<Condition>,
 }
 
 impl Known {
@@ -118,6 +121,44 @@ impl Known {
     pub fn directories(&self) -> Vec<RelPath> {
         let inner = self.lock();
         inner.rows.iter().filter(|(_, r)| r.entry.is_dir()).map(|(p, _)| p.clone()).collect()
+    }
+
+    /// The row of a path, and whether it has a problem.
+    pub fn row_and_trouble(&self, path: &RelPath) -> (Option<Row>, bool) {
+        let inner = self.lock();
+        (inner.rows.get(path).cloned(), inner.problems.contains_key(path))
+    }
+
+    /// The paths below a place that have a problem; `None` is the root.
+    pub fn troubled_below(&self, place: Option<&RelPath>) -> Vec<RelPath> {
+        let inner = self.lock();
+        match place {
+            Some(path) => rows_below(&inner.problems, path).map(|(p, _)| p.clone()).collect(),
+            None => inner.problems.keys().cloned().collect(),
+        }
+    }
+
+    /// The paths that cannot be read, some of them: they are tried again from time to time.
+    pub fn unreadable(&self, at_most: usize) -> Vec<RelPath> {
+        let inner = self.lock();
+        let unreadable = inner.problems.iter().filter(|(_, p)| p.kind == ProblemKind::Unreadable);
+        unreadable.take(at_most).map(|(path, _)| path.clone()).collect()
+    }
+
+    /// Files that have more names than are known here, some of them.
+    pub fn linked_outside(&self, at_most: usize) -> Vec<RelPath> {
+        let inner = self.lock();
+        let mut names: BTreeMap<(u64, u64), (u64, &RelPath, u64)> = BTreeMap::new();
+        for (path, row) in &inner.rows {
+            if row.stamp.links > 1 && !row.entry.is_dir() {
+                let key = (row.stamp.dev, row.stamp.ino);
+                let seen = names.entry(key).or_insert((0, path, 0));
+                seen.0 += 1;
+                seen.2 = seen.2.max(row.stamp.links);
+            }
+        }
+        let outside = names.values().filter(|(seen, _, links)| seen < links);
+        outside.take(at_most).map(|(_, path, _)| (*path).clone()).collect()
     }
 
     /// The paths that have a problem.
@@ -208,6 +249,9 @@ impl Known {
         }
         let problems = inner.problems.iter().map(|(p, q)| (p.clone(), q.clone())).collect();
         (self.report)(Report::Inventory { rows, problems, last: true });
+        if let Some(condition) = &inner.condition {
+            (self.report)(Report::Condition(condition.clone()));
+        }
     }
 
     /// Nobody listens any more; nothing is reported until the next inventory.
@@ -217,7 +261,11 @@ impl Known {
 
     /// Reports something that is not about rows, in its place in the order.
     pub fn say(&self, report: Report) {
-        self.lock().say(&self.report, report);
+        let mut inner = self.lock();
+        if let Report::Condition(condition) = &report {
+            inner.condition = Some(condition.clone());
+        }
+        inner.say(&self.report, report);
     }
 
     /// Takes the rows that changed since the last call, to be saved.
@@ -246,12 +294,29 @@ impl Inner {
     }
 
     fn children(&self, directory: Option<&RelPath>) -> Vec<RelPath> {
-        let inside: Box<dyn Iterator<Item = &RelPath>> = match directory {
-            Some(directory) => Box::new(rows_below(&self.rows, directory).map(|(p, _)| p)),
-            None => Box::new(self.rows.keys()),
+        let (from, to) = match directory {
+            Some(directory) => {
+                let (from, to) = directory.bounds_below();
+                (from, Bound::Excluded(to))
+            }
+            None => (Vec::new(), Bound::Unbounded),
         };
         let depth = directory.map_or(0, |d| d.as_bytes().len() + 1);
-        inside.filter(|p| !p.as_bytes()[depth..].contains(&b'/')).cloned().collect()
+        let mut children = Vec::new();
+        let mut next = Bound::Included(from);
+        // Whole subtrees are stepped over: the cost is that of the children, not of all below.
+        while let Some((path, _)) =
+            self.rows.range::<[u8], _>((as_slice(&next), as_slice(&to))).next()
+        {
+            next = match path.as_bytes()[depth..].iter().position(|&b| b == b'/') {
+                Some(at) => Bound::Included([&path.as_bytes()[..depth + at], b"0"].concat()),
+                None => {
+                    children.push(path.clone());
+                    Bound::Excluded(path.as_bytes().to_vec())
+                }
+            };
+        }
+        children
     }
 
     /// Separates what may be told from what a commit touched since the look began.
@@ -378,6 +443,10 @@ impl Inner {
             self.put(new, row);
         }
     }
+}
+
+fn as_slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
+    bound.as_ref().map(Vec::as_slice)
 }
 
 /// Whether a commit may have changed what was found: at the path, above it, or, when no directory

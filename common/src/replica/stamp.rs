@@ -1,5 +1,6 @@
 //! What a stat call tells of a file: enough to see that it is still the one that was read.
 
+use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
@@ -37,7 +38,36 @@ impl Stamp {
         aligned == *other
     }
 
+<<<<<<< HEAD
     /// The permission bits that are synchronized. Set-id and sticky bits stay what they are locally.
+=======
+    /// Whether nothing of the file itself moved between the two: all but the number of names.
+    #[must_use]
+    pub fn same_version(&self, other: &Stamp) -> bool {
+        let aligned = Stamp { links: other.links, ..*self };
+        aligned == *other
+    }
+
+    /// What sort of thing it is.
+    #[must_use]
+    pub fn file_type(&self) -> FileType {
+        FileType::from_raw_mode(self.mode as _)
+    }
+
+    /// Whether it is a directory.
+    #[must_use]
+    pub fn is_dir(&self) -> bool {
+        self.file_type() == FileType::Directory
+    }
+
+    /// Whether it is a regular file.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.file_type() == FileType::RegularFile
+    }
+
+    /// The permission bits.
+>>>>>>> d3f8c7f992f0c135992acdfe53f1eacfa918bd2b
     #[must_use]
     pub fn permissions(&self) -> u32 {
         self.mode & 0o777

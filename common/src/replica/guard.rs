@@ -1,0 +1,45 @@
+//! Whether the root is still the root.
+//!
+//! A root that is gone, was replaced, lost its mark or is suddenly empty looks exactly like one in
+//! which the user deleted everything. Nothing that was seen in such a root is told to anybody.
+
+use std::os::fd::AsFd as _;
+
+use crate::limits::RESERVED_NAME;
+use crate::replica::listing::is_empty_but_for;
+use crate::replica::root::Root;
+
+/// Why nothing is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// The root is not what it was. Over when it is again.
+    Lost(String),
+    /// The root is what it was, and empty. Over when somebody says that this is meant.
+    Emptied(String),
+}
+
+impl Halt {
+    /// The reason, for people.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        match self {
+            Halt::Lost(reason) | Halt::Emptied(reason) => reason,
+        }
+    }
+}
+
+/// Looks at the root's identity.
+pub fn identity(root: &Root) -> Result<(), Halt> {
+    root.still_there().map_err(Halt::Lost)
+}
+
+/// Looks whether everything has gone that was known.
+pub fn emptied(root: &Root, known: usize) -> Result<(), Halt> {
+    let empty = root.directory(None).and_then(|dir| is_empty_but_for(dir.as_fd(), RESERVED_NAME));
+    let path = root.path().display();
+    match empty {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Halt::Emptied(format!("`{path}` is empty, but held {known} entries"))),
+        Err(error) => Err(Halt::Lost(format!("cannot list `{path}`: {error}"))),
+    }
+}

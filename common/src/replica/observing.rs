@@ -1,0 +1,562 @@
+//! The observing thread: takes hints and commands, looks, tells.
+//!
+//! Every turn takes all that has arrived, then looks once at everything that is due: a burst is
+//! one look. The thread never waits for anything but its inbox, so what it says is never older
+//! than the last turn.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use crate::dirty::{Depth, Dirty, Mark, Place};
+use crate::limits::{INLINE_BYTES_MAX, QUIET_MS};
+use crate::path::RelPath;
+use crate::replica::barrier::{Barrier, Stage, put_cookie, stamps_are_coarse, take_cookie};
+use crate::replica::guard::{self, Halt};
+use crate::replica::hashing::{self, Bench, Hashed};
+use crate::replica::ignore::Patterns;
+use crate::replica::known::{Finding, Known};
+use crate::replica::observer::{Command, Input, ObserverError, Ready, Settings};
+use crate::replica::root::Root;
+use crate::replica::scan::{Follow, Ground, Manner, Seen, scan};
+use crate::replica::watch::{Hint, Watch, Watched};
+use crate::replica::{condition::Conditions, flush};
+use crate::time::Moment;
+use crate::wire::message::{OrderId, Report};
+
+/// After so long a commit that was under way should be over.
+const COMMIT_MS: u64 = 10;
+/// What moved while it was looked at is looked at again after this.
+const MOVED_MS: u64 = 20;
+/// After so long a stamp is no longer young.
+const YOUNG_MS: u64 = 25;
+/// So long a barrier looks again at what does not hold still.
+const BARRIER_MS: u64 = 2000;
+/// So many absences are believed without another look at the root.
+const FEW: usize = 3;
+/// So many bytes of content are kept in memory by one look.
+const KEEP_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// So many unreadable paths are tried again at a time.
+const RETRIES_MAX: usize = 1000;
+
+/// The thread's state.
+pub(super) struct Observing {
+    settings: Settings,
+    root: Arc<Root>,
+    known: Arc<Known>,
+    inbox: Receiver<Input>,
+    watch: Watch,
+    patterns: Patterns,
+    dirty: Dirty,
+    coarse: bool,
+    start: Instant,
+    halt: Option<Halt>,
+    /// The same, for the other thread.
+    halted: Arc<AtomicBool>,
+    /// Somebody said that the root may be empty.
+    approved: bool,
+    hash: Sender<RelPath>,
+    flush: Sender<flush::Job>,
+    /// Files that are being read elsewhere, and whether they were touched since.
+    hashing: BTreeMap<RelPath, bool>,
+    barriers: Vec<Barrier>,
+    cookies: u64,
+    /// Renames of which only the first half has arrived.
+    halves: BTreeSet<usize>,
+    conditions: Conditions,
+    next_guard: Moment,
+    next_poll: Moment,
+    next_scrub: Option<Moment>,
+    is_first: bool,
+    /// Whether the last look left something to be looked at again.
+    unsettled: bool,
+    stopping: bool,
+}
+
+impl Observing {
+    pub(super) fn new(
+        settings: Settings,
+        root: Arc<Root>,
+        known: Arc<Known>,
+        outbox: Sender<Input>,
+        inbox: Receiver<Input>,
+    ) -> Result<Observing, ObserverError> {
+        let hints = outbox.clone();
+        let sink = Arc::new(move |hint| {
+            let _ = hints.send(Input::Hint(hint));
+        });
+        let watch = Watch::new(root.clone(), settings.watches_max, sink)?;
+        let halted = Arc::new(AtomicBool::new(false));
+        let bench = Bench {
+            root: root.clone(),
+            known: known.clone(),
+            probe: settings.probe,
+            halted: halted.clone(),
+        };
+        let done = move |hashed| {
+            let _ = outbox.send(Input::Hashed(hashed));
+        };
+        let hash = hashing::start(bench, done).map_err(ObserverError::Thread)?;
+        let flush = flush::start(root.clone(), known.clone()).map_err(ObserverError::Thread)?;
+        Ok(Observing {
+            coarse: stamps_are_coarse(&root),
+            conditions: Conditions::new(settings.lacks.clone()),
+            next_guard: Moment(settings.guard_ms),
+            next_poll: Moment(settings.poll_ms),
+            next_scrub: settings.scrub_ms.map(Moment),
+            watch,
+            patterns: Patterns::default(),
+            dirty: Dirty::default(),
+            start: Instant::now(),
+            halt: None,
+            halted,
+            approved: false,
+            hash,
+            flush,
+            hashing: BTreeMap::new(),
+            barriers: Vec::new(),
+            cookies: 0,
+            halves: BTreeSet::new(),
+            is_first: true,
+            unsettled: false,
+            stopping: false,
+            settings,
+            root,
+            known,
+            inbox,
+        })
+    }
+
+    pub(super) fn run(mut self, ready: &Ready) {
+        if let Err(halt) = guard::identity(&self.root) {
+            self.halt(halt);
+        } else {
+            self.dirty.all(self.now());
+            self.look(false, false);
+        }
+        self.is_first = false;
+        self.conditions.links_may_differ();
+        self.say_condition();
+        ready.set();
+        while !self.stopping {
+            match self.inbox.recv_timeout(self.patience()) {
+                Ok(input) => {
+                    self.take(input);
+                    self.drain();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.tick();
+            self.look(false, !self.barriers_looking().is_empty());
+            self.advance_barriers();
+            self.say_condition();
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// How long nothing needs to be done if nothing arrives.
+    fn patience(&self) -> Duration {
+        let deadlines = self.barriers.iter().map(|barrier| match &barrier.stage {
+            Stage::Cookie(_, deadline) => *deadline,
+            Stage::Looking(_) => self.now().after_ms(COMMIT_MS),
+            Stage::Reading(_) => self.next_guard,
+        });
+        let next = [Some(self.next_guard), Some(self.next_poll), self.next_scrub]
+            .into_iter()
+            .flatten()
+            .chain(self.dirty.next_due())
+            .chain(deadlines)
+            .min();
+        Duration::from_millis(next.map_or(1000, |next| next.ms_since(self.now())))
+    }
+
+    fn drain(&mut self) {
+        while let Ok(input) = self.inbox.try_recv() {
+            self.take(input);
+        }
+        if !self.halves.is_empty() {
+            // The other half is on its way, or there is none: then the tree was left. Both must
+            // be seen in one look to be one rename.
+            self.watch.barrier();
+            while let Ok(input) = self.inbox.try_recv() {
+                self.take(input);
+            }
+            self.halves.clear();
+        }
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Command(command) => self.obey(command),
+            Input::Hint(hint) => self.hint(hint),
+            Input::Hashed(hashed) => self.hashed(&hashed),
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        let now = self.now();
+        match command {
+            Command::Settle(id) => self.settle(id),
+            Command::Rescan(Some(path)) => self.dirty.mark(Some(path), Depth::Deep, now),
+            Command::Rescan(None) => self.dirty.all(now),
+            Command::MarkDirty(path) => self.dirty.mark(Some(path), Depth::Entry, now),
+            Command::Sync(id, paths) => {
+                if self.flush.send((id, paths)).is_err() {
+                    self.known.say(Report::Synced { id, durable: false });
+                }
+            }
+            Command::Scrub => self.next_scrub = Some(now),
+            Command::Approve => {
+                self.approved = true;
+                if matches!(self.halt, Some(Halt::Emptied(_))) {
+                    self.resume();
+                }
+                self.next_guard = now;
+            }
+            Command::Stop => self.stopping = true,
+        }
+    }
+
+    fn hint(&mut self, hint: Hint) {
+        let now = self.now();
+        match hint {
+            Hint::Touched(path) => self.dirty.mark(Some(path), Depth::Entry, now),
+            Hint::Closed(path) => self.dirty.mark_read(path, now),
+            Hint::Wrote(path) => {
+                if self.dirty.covers(&path) || self.is_being_written(&path) {
+                    self.dirty.wrote(path, now);
+                } else {
+                    self.dirty.mark_read(path, now);
+                }
+            }
+            Hint::Created(path) => {
+                if self.is_being_written(&path) {
+                    self.dirty.wrote(path, now);
+                } else {
+                    self.dirty.mark(Some(path), Depth::Entry, now);
+                }
+            }
+            Hint::Moved { path, pair } => {
+                match pair {
+                    Some((number, true)) => {
+                        self.halves.insert(number);
+                    }
+                    Some((number, false)) => {
+                        self.halves.remove(&number);
+                    }
+                    None => {}
+                }
+                self.watch.forget(&path);
+                self.dirty.mark(Some(path), Depth::Deep, now);
+            }
+            Hint::Cookie(name) => self.cookie_arrived(&name),
+            Hint::Root => self.next_guard = now,
+            Hint::Anywhere => self.renew(),
+        }
+    }
+
+    /// Whether to wait for somebody who is writing. Unknown counts as yes.
+    fn is_being_written(&self, path: &RelPath) -> bool {
+        let Some(probe) = self.settings.probe else {
+            return self.root.stat(path).is_ok_and(|s| s.is_some_and(|s| s.is_file()));
+        };
+        match self.root.stat(path) {
+            Ok(Some(stamp)) if stamp.is_file() => {
+                let file = self.root.open_file(path);
+                file.is_ok_and(|file| probe(std::os::fd::AsFd::as_fd(&file)) != Some(false))
+            }
+            _ => false,
+        }
+    }
+
+    fn hashed(&mut self, hashed: &Hashed) {
+        let touched = self.hashing.remove(&hashed.path).unwrap_or(false);
+        if touched || hashed.again {
+            let place = Some(hashed.path.clone());
+            self.dirty.again(place, Depth::Entry, true, self.now(), QUIET_MS);
+        }
+        for barrier in &mut self.barriers {
+            if let Stage::Reading(paths) = &mut barrier.stage {
+                paths.remove(&hashed.path);
+            }
+        }
+    }
+
+    /// Hints were lost: everything is watched anew and looked at.
+    fn renew(&mut self) {
+        if let Err(error) = self.watch.renew() {
+            tracing::error!(%error, "the watches cannot be made anew");
+        }
+        self.dirty.all(self.now());
+    }
+
+    fn tick(&mut self) {
+        let now = self.now();
+        if now >= self.next_guard {
+            self.next_guard = now.after_ms(self.settings.guard_ms);
+            match (guard::identity(&self.root), &self.halt) {
+                (Err(halt), Some(Halt::Lost(_)) | None) => self.halt(halt),
+                (Ok(()), Some(Halt::Lost(_))) => self.resume(),
+                _ => {}
+            }
+        }
+        if self.halt.is_some() {
+            return;
+        }
+        if now >= self.next_poll {
+            self.next_poll = now.after_ms(self.settings.poll_ms);
+            self.poll();
+        }
+        if self.next_scrub.is_some_and(|next| now >= next) {
+            self.next_scrub = self.settings.scrub_ms.map(|ms| now.after_ms(ms));
+            self.look(true, true);
+        }
+    }
+
+    /// Marks what no event tells of.
+    fn poll(&mut self) {
+        let now = self.now();
+        for place in self.watch.polled().clone() {
+            let depth = match self.watch.add(&place) {
+                Watched::Fresh => Depth::Deep,
+                _ => Depth::Listing,
+            };
+            self.dirty.mark(place, depth, now);
+        }
+        for path in self.known.unreadable(RETRIES_MAX) {
+            self.dirty.mark(Some(path), Depth::Deep, now);
+        }
+    }
+
+    /// Looks at what is due, or at everything that is marked; for a scrub at the whole tree.
+    fn look(&mut self, scrub: bool, everything: bool) {
+        if self.halt.is_some() {
+            return self.dirty.clear();
+        }
+        let mut marks = self.dirty.take(self.now(), everything);
+        let marked = if scrub { marks.clone() } else { BTreeMap::new() };
+        if scrub {
+            let mut whole = Dirty::default();
+            whole.all(self.now());
+            marks.extend(whole.take(self.now(), true));
+        }
+        self.unsettled = false;
+        if marks.is_empty() {
+            return;
+        }
+        let ticket = self.known.look();
+        let whole = marks.contains_key(&None);
+        let mut seen = self.scan(&marks, whole);
+        if let Err(halt) = self.believe(&mut seen, whole) {
+            self.halt(halt);
+            seen.findings.clear();
+        }
+        if scrub {
+            self.drain();
+            self.count_missed(&seen, &marked);
+        }
+        if seen.findings.values().any(|f| matches!(f, Finding::Present(r, _) if r.stamp.links > 1))
+        {
+            self.conditions.links_may_differ();
+        }
+        let touched = self.known.tell(ticket, std::mem::take(&mut seen.findings));
+        self.mark_again(touched, seen);
+        if whole {
+            self.conditions.links_may_differ();
+        }
+    }
+
+    fn scan(&mut self, marks: &BTreeMap<Place, Mark>, whole: bool) -> Seen {
+        let manner = Manner {
+            keep_bytes: if whole { 0 } else { INLINE_BYTES_MAX },
+            keep_bytes_together: KEEP_BYTES_MAX,
+            // Before the first look is over nobody waits for a small edit.
+            postpone_bytes: if self.is_first { u64::MAX } else { self.settings.large_bytes },
+            probe: self.settings.probe,
+            coarse: self.coarse,
+        };
+        let ground = Ground {
+            root: &self.root,
+            known: &self.known,
+            patterns: &mut self.patterns,
+            follow: &mut Watching(&mut self.watch),
+            manner,
+        };
+        scan(ground, marks)
+    }
+
+    /// Whether what was seen can be the truth.
+    fn believe(&mut self, seen: &mut Seen, whole: bool) -> Result<(), Halt> {
+        if let Some(error) = seen.root_error.take() {
+            let path = self.root.path().display();
+            return Err(Halt::Lost(format!("cannot list `{path}`: {error}")));
+        }
+        let absent = |(path, finding): &(&RelPath, &Finding)| {
+            **finding == Finding::Absent && self.known.row(path).is_some()
+        };
+        let absences = seen.findings.iter().filter(absent).count();
+        if absences > FEW {
+            guard::identity(&self.root)?;
+        }
+        let known = self.known.len();
+        let few = if whole { 1 } else { self.settings.emptied_min };
+        if absences >= few && absences == known && !self.approved {
+            guard::emptied(&self.root, known)?;
+        }
+        self.approved &= !whole;
+        Ok(())
+    }
+
+    fn count_missed(&mut self, seen: &Seen, marked: &BTreeMap<Place, Mark>) {
+        let was_marked = |path: &RelPath| {
+            let deep = |p: &Place| marked.get(p).is_some_and(|m| m.depth == Depth::Deep);
+            marked.contains_key(&Some(path.clone()))
+                || deep(&None)
+                || path.ancestors().any(|above| deep(&Some(above)))
+        };
+        let mut missed = 0;
+        for (path, finding) in &seen.findings {
+            let known = self.known.row(path).map(|row| row.entry);
+            let differs = match finding {
+                Finding::Present(row, _) => !crate::entry::same(known.as_ref(), Some(&row.entry)),
+                Finding::Absent => known.is_some(),
+                Finding::Unknown(_) => false,
+            };
+            if differs && !was_marked(path) && !self.dirty.covers(path) {
+                missed += 1;
+            }
+        }
+        self.conditions.scrubbed(missed);
+    }
+
+    fn mark_again(&mut self, touched: BTreeSet<RelPath>, seen: Seen) {
+        let now = self.now();
+        self.unsettled = !(touched.is_empty() && seen.again.is_empty());
+        for path in touched {
+            self.dirty.again(Some(path), Depth::Entry, false, now, COMMIT_MS);
+        }
+        for (place, (depth, read)) in seen.again {
+            let after = if read { QUIET_MS } else { MOVED_MS };
+            self.dirty.again(place, depth, read, now, after);
+        }
+        for path in seen.young {
+            self.dirty.again(Some(path), Depth::Entry, true, now, YOUNG_MS);
+        }
+        for path in seen.postponed.into_keys() {
+            if let Some(touched) = self.hashing.get_mut(&path) {
+                *touched = true;
+            } else if self.hash.send(path.clone()).is_ok() {
+                self.hashing.insert(path, false);
+            }
+        }
+    }
+
+    fn halt(&mut self, halt: Halt) {
+        if self.halt.as_ref() != Some(&halt) {
+            tracing::error!(reason = halt.reason(), "halted");
+        }
+        self.halted.store(true, Ordering::SeqCst);
+        self.dirty.clear();
+        self.halt = Some(halt);
+    }
+
+    fn resume(&mut self) {
+        tracing::info!("the root is itself again");
+        self.halt = None;
+        self.halted.store(false, Ordering::SeqCst);
+        self.renew();
+    }
+
+    fn settle(&mut self, id: OrderId) {
+        let now = self.now();
+        self.cookies += 1;
+        let stage = match put_cookie(&self.root, self.cookies) {
+            Some(name) => Stage::Cookie(name, now.after_ms(self.settings.cookie_ms)),
+            None => {
+                self.dirty.all(now);
+                Stage::Looking(now.after_ms(BARRIER_MS))
+            }
+        };
+        self.barriers.push(Barrier { id, stage });
+    }
+
+    fn cookie_arrived(&mut self, arrived: &str) {
+        take_cookie(&self.root, arrived);
+        let now = self.now();
+        let mut is_ours = false;
+        for barrier in &mut self.barriers {
+            if matches!(&barrier.stage, Stage::Cookie(name, _) if name == arrived) {
+                barrier.stage = Stage::Looking(now.after_ms(BARRIER_MS));
+                is_ours = true;
+            }
+        }
+        if is_ours {
+            self.watch_less(now);
+        }
+    }
+
+    /// For directories without a watch no event stands before the cookie.
+    fn watch_less(&mut self, now: Moment) {
+        for place in self.watch.polled() {
+            self.dirty.mark(place.clone(), Depth::Listing, now);
+        }
+    }
+
+    fn barriers_looking(&self) -> Vec<OrderId> {
+        let looking = self.barriers.iter().filter(|b| matches!(b.stage, Stage::Looking(_)));
+        looking.map(|b| b.id).collect()
+    }
+
+    fn advance_barriers(&mut self) {
+        let now = self.now();
+        let mut reached = Vec::new();
+        let mut barriers = std::mem::take(&mut self.barriers);
+        for barrier in &mut barriers {
+            match &barrier.stage {
+                _ if self.halt.is_some() => barrier.stage = Stage::Reading(BTreeSet::new()),
+                Stage::Cookie(name, deadline) if now >= *deadline => {
+                    take_cookie(&self.root, name);
+                    tracing::warn!("a cookie did not arrive; everything is looked at");
+                    self.renew();
+                    barrier.stage = Stage::Looking(now.after_ms(BARRIER_MS));
+                }
+                Stage::Looking(deadline) if !self.unsettled || now >= *deadline => {
+                    barrier.stage = Stage::Reading(self.hashing.keys().cloned().collect());
+                }
+                _ => {}
+            }
+            if matches!(&barrier.stage, Stage::Reading(paths) if paths.is_empty()) {
+                reached.push(barrier.id);
+            }
+        }
+        barriers.retain(|b| !reached.contains(&b.id));
+        self.barriers = barriers;
+        for id in reached {
+            self.known.say(Report::Settled { id });
+        }
+    }
+
+    fn say_condition(&mut self) {
+        let halted = self.halt.as_ref().map(|halt| halt.reason().to_owned());
+        self.conditions.say(self.now(), halted, &self.watch, &self.known);
+    }
+}
+
+/// Every directory that is listed has a watch before.
+struct Watching<'w>(&'w mut Watch);
+
+impl Follow for Watching<'_> {
+    fn enter(&mut self, directory: &Place) {
+        self.0.add(directory);
+    }
+
+    fn leave(&mut self, path: &RelPath) {
+        self.0.remove(path);
+    }
+}

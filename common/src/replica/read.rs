@@ -1,0 +1,103 @@
+//! Reads a file so that what was read is one version of it.
+//!
+//! The file is looked at through its handle before and after reading, and by its name at last.
+//! Only when all three agree is the content that of the name, whole. Nothing is ever waited for:
+//! a fifo opens and is recognised, a file that keeps changing is left for later.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::FileType;
+
+use crate::digest::{Digest, Hasher};
+use crate::entry::{Entry, File as FileEntry};
+use crate::limits::PIECE_BYTES_MAX;
+use crate::replica::known::Row;
+use crate::replica::root::{open_file_at, stamp_of, stat_at};
+
+/// How often a file is read before it is left for later.
+const TRIES: u32 = 3;
+
+/// What came of reading a file.
+#[derive(Debug)]
+pub enum Content {
+    /// One version, and its bytes when it is small enough to keep.
+    Whole(Row, Option<Vec<u8>>),
+    /// It changed while it was read, every time.
+    Moving,
+    /// The name now leads to something that is no regular file, or nowhere.
+    Replaced,
+}
+
+/// Tells whether somebody has the file open for writing, if that can be told.
+pub type WriterProbe = fn(BorrowedFd<'_>) -> Option<bool>;
+
+/// Reads the file of this name in an open directory, keeping contents of at most `keep` bytes.
+pub fn content(
+    directory: BorrowedFd<'_>,
+    name: &[u8],
+    keep: u64,
+    probe: Option<WriterProbe>,
+) -> io::Result<Content> {
+    for _ in 0..TRIES {
+        let mut file = match open_file_at(directory, name) {
+            Ok(file) => file,
+            Err(e) if is_replaced(&e) => return Ok(Content::Replaced),
+            Err(e) => return Err(e),
+        };
+        if probe.is_some_and(|writes| writes(file.as_fd()) == Some(true)) {
+            // Stores through a mapping reach the time of modification only when they are flushed.
+            rustix::fs::fdatasync(&file)?;
+        }
+        let before = stamp_of(&rustix::fs::fstat(&file)?);
+        if FileType::from_raw_mode(before.mode as _) != FileType::RegularFile {
+            return Ok(Content::Replaced);
+        }
+        let (digest, size, bytes) = digest(&mut file, before.size, before.size <= keep)?;
+        let after = stamp_of(&rustix::fs::fstat(&file)?);
+        if before != after || stat_at(directory, name)? != Some(after) {
+            continue;
+        }
+        if size != after.size {
+            return Err(io::Error::other("its size is not that of its content"));
+        }
+        let (mode, modified) = (after.permissions(), after.modified);
+        let entry = Entry::File(FileEntry { digest, size, mode, modified });
+        return Ok(Content::Whole(Row { stamp: after, entry }, bytes));
+    }
+    Ok(Content::Moving)
+}
+
+fn is_replaced(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let replaced = [Errno::NOENT, Errno::LOOP, Errno::NOTDIR, Errno::NXIO, Errno::NODEV];
+    Errno::from_io_error(error).is_some_and(|e| replaced.contains(&e))
+}
+
+/// Digests what is left of a file, and keeps it when told to. Of a file that grew meanwhile only
+/// so much is kept as it had.
+fn digest(file: &mut File, size: u64, keep: bool) -> io::Result<(Digest, u64, Option<Vec<u8>>)> {
+    let room = usize::try_from(size).unwrap_or(usize::MAX).saturating_add(1);
+    let mut piece = vec![0; room.clamp(4096, PIECE_BYTES_MAX)];
+    let mut hasher = Hasher::default();
+    let mut kept = keep.then(Vec::new);
+    let mut done: u64 = 0;
+    loop {
+        let n = match file.read(&mut piece) {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e),
+        };
+        hasher.update(&piece[..n]);
+        done += n as u64;
+        if done > size {
+            break;
+        }
+        if let Some(kept) = &mut kept {
+            kept.extend_from_slice(&piece[..n]);
+        }
+    }
+    Ok((hasher.finish(), done, kept))
+}

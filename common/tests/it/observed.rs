@@ -1,0 +1,241 @@
+//! A directory under a real observer, and what was told of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use common::entry::Entry;
+use common::path::RelPath;
+use common::problem::{Problem, ProblemKind};
+use common::replica::known::{Known, Row};
+use common::replica::observer::{Command, Observer, ObserverHandle, Settings};
+use common::replica::root::Root;
+use common::wire::message::{Condition, OrderId, Report};
+
+/// Nothing here may take longer.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+pub fn path(name: impl AsRef<[u8]>) -> RelPath {
+    RelPath::new(name).unwrap()
+}
+
+/// What has been told so far.
+#[derive(Default, Debug)]
+pub struct Told {
+    pub rows: BTreeMap<RelPath, Entry>,
+    pub problems: BTreeMap<RelPath, Problem>,
+    pub condition: Condition,
+    /// Every path of an observation, in order, and whether something is there.
+    pub news: Vec<(RelPath, bool)>,
+    pub moved: Vec<(RelPath, RelPath)>,
+    pub contents: BTreeMap<RelPath, Vec<u8>>,
+    pub settled: BTreeSet<u64>,
+    pub synced: BTreeMap<u64, bool>,
+    pub halts: Vec<String>,
+}
+
+impl Told {
+    fn take(&mut self, report: Report) {
+        match report {
+            Report::Inventory { rows, problems, .. } => {
+                self.rows.extend(rows);
+                self.problems.extend(problems);
+            }
+            Report::Observed(observation) => {
+                self.moved.extend(observation.moved);
+                for (path, problem) in observation.problems {
+                    match problem {
+                        Some(problem) => self.problems.insert(path, problem),
+                        None => self.problems.remove(&path),
+                    };
+                }
+                for row in observation.rows {
+                    self.news.push((row.path.clone(), row.entry.is_some()));
+                    if let Some(content) = row.content {
+                        self.contents.insert(row.path.clone(), content.into_vec());
+                    }
+                    match row.entry {
+                        Some(entry) => self.rows.insert(row.path, entry),
+                        None => self.rows.remove(&row.path),
+                    };
+                }
+            }
+            Report::Settled { id } => {
+                self.settled.insert(id.0);
+            }
+            Report::Synced { id, durable } => {
+                self.synced.insert(id.0, durable);
+            }
+            Report::Condition(condition) => {
+                self.halts.extend(condition.halted.clone());
+                self.condition = condition;
+            }
+            Report::Outcome { .. } => {}
+        }
+    }
+}
+
+pub struct Side {
+    pub dir: PathBuf,
+    pub known: Arc<Known>,
+    pub observer: ObserverHandle,
+    pub told: Told,
+    reports: Receiver<Report>,
+    next: u64,
+    _temp: Option<tempfile::TempDir>,
+}
+
+impl Side {
+    pub fn new() -> Side {
+        Side::with(Settings::default(), |_| {})
+    }
+
+    /// Fills a directory, then starts to observe it.
+    pub fn with(settings: Settings, fill: impl FnOnce(&Path)) -> Side {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("root");
+        fs::create_dir(&dir).unwrap();
+        fill(&dir);
+        let mut side = Side::start(&dir, settings, BTreeMap::new());
+        side._temp = Some(temp);
+        side
+    }
+
+    pub fn start(dir: &Path, settings: Settings, rows: BTreeMap<RelPath, Row>) -> Side {
+        fs::create_dir_all(dir.join(".lab3")).unwrap();
+        fs::write(dir.join(".lab3/id"), "x").unwrap();
+        let (tx, reports) = channel();
+        let tx = Mutex::new(tx);
+        let reporter = Box::new(move |report| {
+            let _ = tx.lock().unwrap().send(report);
+        });
+        let known = Arc::new(Known::new(rows, reporter));
+        let root = Arc::new(Root::open(dir).unwrap());
+        let observer = Observer::start(settings, root, known.clone()).unwrap();
+        observer.wait_ready();
+        known.inventory();
+        let mut side = Side {
+            dir: dir.to_owned(),
+            known,
+            observer,
+            told: Told::default(),
+            reports,
+            next: 0,
+            _temp: None,
+        };
+        side.take();
+        side
+    }
+
+    pub fn at(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    pub fn write(&self, name: impl AsRef<Path>, content: impl AsRef<[u8]>) {
+        fs::write(self.at(name), content).unwrap();
+    }
+
+    /// Takes over everything that has been told.
+    pub fn take(&mut self) {
+        while let Ok(report) = self.reports.try_recv() {
+            self.told.take(report);
+        }
+    }
+
+    /// Waits until what was told has a property.
+    pub fn until(&mut self, what: &str, holds: impl Fn(&Told) -> bool) -> Duration {
+        let start = Instant::now();
+        loop {
+            self.take();
+            if holds(&self.told) {
+                return start.elapsed();
+            }
+            let left = DEADLINE.checked_sub(start.elapsed());
+            let left = left.unwrap_or_else(|| panic!("never {what}: {:#?}", self.told));
+            if let Ok(report) = self.reports.recv_timeout(left) {
+                self.told.take(report);
+            }
+        }
+    }
+
+    /// Waits until everything that was done before has been told.
+    pub fn settle(&mut self) {
+        self.next += 1;
+        let id = self.next;
+        self.observer.send(Command::Settle(OrderId(id)));
+        self.until("settled", |told| told.settled.contains(&id));
+    }
+
+    pub fn order(&mut self) -> OrderId {
+        self.next += 1;
+        OrderId(self.next)
+    }
+
+    /// Settles, then compares what was told with what is on the disk, entry by entry.
+    pub fn assert_told(&mut self) {
+        self.settle();
+        let disk = on_disk(&self.dir);
+        let told: BTreeMap<RelPath, String> =
+            self.told.rows.iter().map(|(p, e)| (p.clone(), describe(e))).collect();
+        let missing: Vec<_> = disk.iter().filter(|&(p, d)| told.get(p) != Some(d)).collect();
+        let extra: Vec<_> = told.iter().filter(|&(p, d)| disk.get(p) != Some(d)).collect();
+        assert!(
+            missing.is_empty() && extra.is_empty(),
+            "on disk only: {:?} … told only: {:?}",
+            missing.iter().take(5).collect::<Vec<_>>(),
+            extra.iter().take(5).collect::<Vec<_>>()
+        );
+    }
+
+    pub fn problem(&self, name: &str) -> Option<ProblemKind> {
+        self.told.problems.get(&path(name)).map(|p| p.kind)
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.told.rows.contains_key(&path(name))
+    }
+}
+
+fn describe(entry: &Entry) -> String {
+    match entry {
+        Entry::File(file) => format!("file {} {:o}", file.digest, file.mode),
+        Entry::Link(link) => format!("link {:?}", link.target),
+        Entry::Dir { mode } => format!("dir {mode:o}"),
+    }
+}
+
+/// The tree as plain library calls see it.
+fn on_disk(root: &Path) -> BTreeMap<RelPath, String> {
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::PermissionsExt;
+    let mut found = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(root).min_depth(1) {
+        let entry = entry.unwrap();
+        let below = entry.path().strip_prefix(root).unwrap().as_os_str().as_bytes();
+        let Ok(path) = RelPath::new(below) else { continue };
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o7777;
+        let kind = entry.file_type();
+        let text = if kind.is_dir() {
+            format!("dir {mode:o}")
+        } else if kind.is_symlink() {
+            let target = fs::read_link(entry.path()).unwrap();
+            format!("link {:?}", target.as_os_str().as_bytes())
+        } else if kind.is_file() {
+            let digest = common::digest::Digest::of(&fs::read(entry.path()).unwrap());
+            format!("file {digest} {mode:o}")
+        } else {
+            continue;
+        };
+        found.insert(path, text);
+    }
+    found
+}
+
+/// Exchanges two paths in one system call.
+pub fn exchange(a: &Path, b: &Path) {
+    let flags = rustix::fs::RenameFlags::EXCHANGE;
+    rustix::fs::renameat_with(rustix::fs::CWD, a, rustix::fs::CWD, b, flags).unwrap();
+}
