@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, OnceLock};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::Builder;
 
 use common::change::{Operation, Outcome};

@@ -135,11 +135,7 @@ struct Opened {
 }
 
 /// Opens the replica, the archive and the pending directory.
-fn open(
-    config: &Config,
-    mail: std::sync::mpsc::Sender<Mail>,
-    asker: Arc<Asker>,
-) -> Result<Opened> {
+fn open(config: &Config, mail: std::sync::mpsc::Sender<Mail>, asker: Arc<Asker>) -> Result<Opened> {
     let settings = Settings::new(Side::A, &config.directory, &config.replica);
     let late = contents::LatePending::default();
     let supplier = contents::supplier(asker, late.clone());

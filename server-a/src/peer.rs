@@ -14,9 +14,7 @@ use common::replica::service::Replica;
 use common::side::Side;
 use common::wire::connection::{Incoming, LinkError, Outgoing};
 use common::wire::handshake::{HANDSHAKE_TIME, connect};
-use common::wire::message::{
-    Hello, Order, OrderId, PeerMessage, ReplicaId, Report, Role,
-};
+use common::wire::message::{Hello, Order, OrderId, PeerMessage, ReplicaId, Report, Role};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 

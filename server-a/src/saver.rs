@@ -160,9 +160,9 @@ impl Saver {
             return Vec::new();
         }
         let of = |side: Side| -> Vec<RelPath> {
-            let files = archive.values().filter(|row| {
-                row.entry.as_ref().is_some_and(|entry| entry.as_file().is_some())
-            });
+            let files = archive
+                .values()
+                .filter(|row| row.entry.as_ref().is_some_and(|entry| entry.as_file().is_some()));
             let theirs = files.filter(|row| row.source.is_none_or(|source| source == side));
             theirs.map(|row| row.path.clone()).collect()
         };

@@ -38,9 +38,6 @@ impl Stamp {
         aligned == *other
     }
 
-<<<<<<< HEAD
-    /// The permission bits that are synchronized. Set-id and sticky bits stay what they are locally.
-=======
     /// Whether nothing of the file itself moved between the two: all but the number of names.
     #[must_use]
     pub fn same_version(&self, other: &Stamp) -> bool {
@@ -66,8 +63,7 @@ impl Stamp {
         self.file_type() == FileType::RegularFile
     }
 
-    /// The permission bits.
->>>>>>> d3f8c7f992f0c135992acdfe53f1eacfa918bd2b
+    /// The permission bits that are synchronized. Set-id and sticky bits stay what they are locally.
     #[must_use]
     pub fn permissions(&self) -> u32 {
         self.mode & 0o777

@@ -1,0 +1,70 @@
+//! Saves what is known of a tree now and then, so that a restart need not read every file again;
+//! prunes the trash meanwhile. What was not saved is only read again.
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::replica::known::Known;
+use crate::replica::publish::Publisher;
+use crate::store::Store;
+use crate::time::Timestamp;
+
+const SAVE_EVERY: Duration = Duration::from_secs(3);
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
+
+/// The saving thread.
+pub(super) struct Saving {
+    inner: Mutex<Option<(Sender<()>, JoinHandle<()>)>>,
+}
+
+impl Saving {
+    pub(super) fn start(
+        known: Arc<Known>,
+        store: Arc<Store>,
+        publisher: Arc<Publisher>,
+    ) -> io::Result<Saving> {
+        let (stop, stopped) = channel();
+        let thread = Builder::new().name("saving".into());
+        let thread = thread.spawn(move || run(&known, &store, &publisher, &stopped))?;
+        Ok(Saving { inner: Mutex::new(Some((stop, thread))) })
+    }
+
+    /// Saves a last time, then ends.
+    pub(super) fn stop(&self) {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((stop, thread)) = inner {
+            drop(stop);
+            if thread.join().is_err() {
+                tracing::error!("saving ended by a bug");
+            }
+        }
+    }
+}
+
+fn run(known: &Known, store: &Store, publisher: &Publisher, stopped: &Receiver<()>) {
+    let mut pruned: Option<Instant> = None;
+    loop {
+        if pruned.is_none_or(|then| then.elapsed() >= PRUNE_EVERY) {
+            pruned = Some(Instant::now());
+            if let Err(error) = publisher.trash.prune(Timestamp::now()) {
+                tracing::warn!(why = %error, "cannot prune the trash");
+            }
+        }
+        let end = match stopped.recv_timeout(SAVE_EVERY) {
+            Err(RecvTimeoutError::Timeout) => false,
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => true,
+        };
+        let rows = known.unsaved();
+        let saved = if rows.is_empty() { Ok(()) } else { store.save_scan(&rows) };
+        let saved = saved.and_then(|()| if end { store.flush() } else { Ok(()) });
+        if let Err(error) = saved {
+            tracing::warn!(why = %error, "cannot save what is known of the files");
+        }
+        if end {
+            return;
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! A directory in our care: everything about it behind one door, for either server.
+//!
+//! Orders go in without waiting; what becomes of them, and what is seen, comes out through the
+//! reporter. Small commits are carried out in groups by one lane, large ones one by one by others,
+//! so that a big file never stands in the way of a small edit.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::entry::Entry;
+use crate::options::{DurabilityOption, ReplicaOptions};
+use crate::path::RelPath;
+use crate::replica::claim::{Claim, ClaimError, Terms};
+use crate::replica::commit::{Committer, Durability, Job};
+use crate::replica::known::{Known, Reporter, Row};
+use crate::replica::lanes::Lanes;
+use crate::replica::observer::{self, Command, Observer, ObserverError, ObserverHandle};
+use crate::replica::probe::probe;
+use crate::replica::publish::Publisher;
+use crate::replica::root::{Root, RootError};
+use crate::replica::saving::Saving;
+use crate::replica::source::Supplier;
+use crate::replica::stage::Stage;
+use crate::replica::step::StepError;
+use crate::replica::supply::supply;
+use crate::replica::trash::{Keep, Trash};
+use crate::side::Side;
+use crate::store::{self, Store, StoreError};
+use crate::wire::message::{Order, ReplicaId};
+
+/// How a directory is taken into care.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    side: Side,
+    directory: PathBuf,
+    options: ReplicaOptions,
+}
+
+impl Settings {
+    /// The settings that the options of a server say.
+    #[must_use]
+    pub fn new(side: Side, directory: &Path, options: &ReplicaOptions) -> Settings {
+        Settings { side, directory: directory.to_path_buf(), options: options.clone() }
+    }
+
+    fn durability(&self) -> Durability {
+        match self.options.durability {
+            DurabilityOption::Strict => Durability::Strict,
+            DurabilityOption::Relaxed => Durability::Relaxed,
+        }
+    }
+
+    fn keep(&self) -> Keep {
+        let days = Duration::from_secs(self.options.trash_days.saturating_mul(86_400));
+        Keep { age: days, bytes: self.options.trash_gib.saturating_mul(1 << 30), ..Keep::default() }
+    }
+}
+
+/// Why a directory cannot be taken into care.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It cannot be opened.
+    #[error(transparent)]
+    Root(#[from] RootError),
+    /// It cannot be claimed.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// Its store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What a crash left cannot be looked at.
+    #[error(transparent)]
+    Recover(#[from] StepError),
+    /// It cannot be observed.
+    #[error(transparent)]
+    Observe(#[from] ObserverError),
+    /// A step failed.
+    #[error("cannot {step} in `{}`", .path.display())]
+    Step {
+        /// Which step.
+        step: &'static str,
+        /// The directory.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// A directory in our care, as long as this lives.
+pub struct Replica {
+    root: Arc<Root>,
+    claim: Claim,
+    store: Arc<Store>,
+    known: Arc<Known>,
+    publisher: Arc<Publisher>,
+    durability: Durability,
+    observer: ObserverHandle,
+    lanes: Lanes,
+    saving: Saving,
+}
+
+impl Replica {
+    /// Takes a directory into care: claims it, finishes what a crash left, and begins to watch.
+    pub fn open(
+        settings: Settings,
+        supplier: Arc<dyn Supplier>,
+        reporter: Reporter,
+    ) -> Result<Replica, OpenError> {
+        let root = Arc::new(Root::open(&settings.directory)?);
+        let state_dir = settings.options.state_dir.as_deref();
+        let claim = Claim::take(&root, Terms { state_dir, ..Terms::default() })?;
+        let store = open_store(&claim, settings.durability())?;
+        let remembered: BTreeMap<RelPath, Row> = store.load_scan()?.rows;
+        let known = Arc::new(Known::new(remembered, reporter));
+        let failed = |step| {
+            let path = root.path().to_path_buf();
+            move |source| OpenError::Step { step, path, source }
+        };
+        let run = crate::replica::claim::random(root.path())? as u64;
+        let stage = Stage::new(claim.stage()?, run);
+        let abilities = probe(&stage).map_err(failed("probe the file system"))?;
+        let trash = Trash::new(claim.trash()?, settings.side, settings.keep(), run);
+        let publisher = Arc::new(Publisher {
+            root: root.clone(),
+            stage,
+            trash,
+            abilities,
+            side: settings.side,
+        });
+        recover(&publisher)?;
+        let observing = observer::Settings {
+            watches_max: settings.options.watches_max,
+            scrub_ms: settings.options.scrub_every().map(|every| every.as_millis() as u64),
+            lacks: abilities.lacks(),
+            ..observer::Settings::default()
+        };
+        let observer = Observer::start(observing, root.clone(), known.clone())?;
+        let look = observer.sender();
+        let durability = settings.durability();
+        let committer = Committer {
+            publisher: publisher.clone(),
+            known: known.clone(),
+            durability,
+            supplier,
+            dirty: Box::new(move |path| look(Command::MarkDirty(path))),
+        };
+        let lanes = Lanes::start(committer).map_err(failed("start a thread"))?;
+        let saving = Saving::start(known.clone(), store.clone(), publisher.clone())
+            .map_err(failed("start a thread"))?;
+        Ok(Replica { root, claim, store, known, publisher, durability, observer, lanes, saving })
+    }
+
+    /// The directory, as it is called in messages.
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// Which replica it is.
+    pub fn id(&self) -> ReplicaId {
+        self.claim.id()
+    }
+
+    /// The claim on the directory.
+    pub fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    /// What is remembered of it.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Whether every change is on disk before it counts.
+    pub fn is_strict(&self) -> bool {
+        self.durability == Durability::Strict
+    }
+
+    /// Takes an order. Never waits.
+    pub fn order(&self, order: Order) {
+        match order {
+            Order::Commit { id, operation, content } => {
+                self.lanes.commit(Job { id, operation, content });
+            }
+            Order::Inventory => {
+                // What is known is news only after the first look at everything.
+                self.observer.when_ready({
+                    let known = self.known.clone();
+                    move || known.inventory()
+                });
+            }
+            Order::Settle { id } => self.observer.send(Command::Settle(id)),
+            Order::Rescan { path: None } => self.observer.send(Command::Scrub),
+            Order::Rescan { path } => self.observer.send(Command::Rescan(path)),
+            Order::Sync { id, paths } => self.observer.send(Command::Sync(id, paths)),
+            Order::Approve => self.observer.send(Command::Approve),
+        }
+    }
+
+    /// Makes the present content of these files durable, and says whether it is.
+    pub fn sync(&self, paths: &[RelPath]) -> bool {
+        crate::replica::flush::flush(&self.root, paths)
+    }
+
+    /// What answers questions for content of this directory.
+    pub fn reader(&self) -> crate::exchange::giver::Read {
+        let (root, known) = (self.root.clone(), self.known.clone());
+        Arc::new(move |ask| supply(&root, &known, ask))
+    }
+
+    /// Puts a content that never came to be in the tree where it can be found again.
+    pub fn keep_in_trash(
+        &self,
+        path: &RelPath,
+        entry: Option<&Entry>,
+        content: &mut dyn io::Read,
+    ) -> io::Result<()> {
+        self.publisher.keep_content(path, entry, content)
+    }
+
+    /// Nobody listens to the reports any more, until the next inventory is ordered.
+    pub fn hush(&self) {
+        self.known.hush();
+    }
+
+    /// Ends the care: what is under way is finished, what is known is saved.
+    pub fn stop(&self) {
+        self.lanes.stop();
+        self.observer.stop();
+        self.saving.stop();
+    }
+}
+
+fn open_store(claim: &Claim, durability: Durability) -> Result<Arc<Store>, OpenError> {
+    let durability = match durability {
+        Durability::Strict => store::Durability::Strict,
+        Durability::Relaxed => store::Durability::Relaxed,
+    };
+    let opened = store::open(&claim.state().join("store"), durability)?;
+    if let Some(aside) = &opened.set_aside {
+        tracing::error!(
+            path = %aside.display(),
+            "the store was damaged; nothing is deleted, both sides are united anew; kept it as"
+        );
+    }
+    Ok(Arc::new(opened.store))
+}
+
+/// Finishes what a crash left in `stage/`. What cannot be finished stays, and is said.
+fn recover(publisher: &Publisher) -> Result<(), StepError> {
+    let (done, failed) = publisher.recover()?;
+    for recovered in done {
+        tracing::info!("after a crash: {recovered:?}");
+    }
+    for error in failed {
+        tracing::error!(why = %error, "after a crash: something stays in `.lab3/stage`");
+    }
+    Ok(())
+}
+
+/// What to do about an error that keeps a server from running, as far as we know.
+#[must_use]
+pub fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    error.chain().find_map(|cause| {
+        if let Some(ClaimError::Taken { .. }) = cause.downcast_ref::<ClaimError>() {
+            return Some("only one server may care for a directory: stop the other one first");
+        }
+        if let Some(ClaimError::Unmarked { .. }) = cause.downcast_ref::<ClaimError>() {
+            return Some("is its disk mounted? nothing was changed");
+        }
+        if let Some(RootError::Missing { .. }) = cause.downcast_ref::<RootError>() {
+            return Some("make the directory first, or check its name and its mount");
+        }
+        None
+    })
+}
