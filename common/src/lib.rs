@@ -9,6 +9,7 @@ pub mod limits;
 
 pub mod change;
 pub mod digest;
+pub mod dirty;
 pub mod entry;
 pub mod path;
 pub mod problem;

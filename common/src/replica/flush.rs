@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::path::RelPath;
 use crate::replica::known::Known;
-use crate::replica::root::Root;
+use crate::replica::root::{Root, is_absence};
 use crate::wire::message::{OrderId, Report};
 
 /// From so many files on, one flush of the whole file system is cheaper.
@@ -29,12 +29,13 @@ pub(super) fn start(root: Arc<Root>, known: Arc<Known>) -> std::io::Result<Sende
     Ok(jobs)
 }
 
-fn flush(root: &Root, paths: &[RelPath]) -> bool {
+/// Makes the present content of these files durable. What is gone needs nothing.
+pub(super) fn flush(root: &Root, paths: &[RelPath]) -> bool {
     if paths.len() > SINGLY_MAX {
         return rustix::fs::syncfs(root.handle()).is_ok();
     }
-    paths.iter().all(|path| {
-        let opened = root.open_file(path);
-        opened.is_ok_and(|file| rustix::fs::fdatasync(&file).is_ok())
+    paths.iter().all(|path| match root.open_file(path) {
+        Ok(file) => rustix::fs::fdatasync(&file).is_ok(),
+        Err(error) => is_absence(&error),
     })
 }

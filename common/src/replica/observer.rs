@@ -111,7 +111,7 @@ impl Observer {
             .name("observing".into())
             .spawn(move || observing.run(&signal))
             .map_err(ObserverError::Thread)?;
-        Ok(ObserverHandle { inbox, ready, thread: Some(thread) })
+        Ok(ObserverHandle { inbox, ready, thread: Mutex::new(Some(thread)) })
     }
 }
 
@@ -119,7 +119,7 @@ impl Observer {
 pub struct ObserverHandle {
     inbox: Sender<Input>,
     ready: Arc<Ready>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl ObserverHandle {
@@ -142,14 +142,23 @@ impl ObserverHandle {
         self.ready.wait();
     }
 
-    /// Ends the observer and waits for its end.
-    pub fn stop(mut self) {
-        self.end();
+    /// Calls `then` when the first look at everything is over, on whatever thread.
+    pub fn when_ready(&self, then: impl FnOnce() + Send + 'static) {
+        if self.ready.is_set() {
+            return then();
+        }
+        let ready = self.ready.clone();
+        std::thread::spawn(move || {
+            ready.wait();
+            then();
+        });
     }
 
-    fn end(&mut self) {
+    /// Ends the observer and waits for its end.
+    pub fn stop(&self) {
         self.send(Command::Stop);
-        if let Some(thread) = self.thread.take()
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
             && thread.join().is_err()
         {
             tracing::error!("the observer ended by a bug");
@@ -159,7 +168,7 @@ impl ObserverHandle {
 
 impl Drop for ObserverHandle {
     fn drop(&mut self) {
-        self.end();
+        self.stop();
     }
 }
 
@@ -174,6 +183,10 @@ impl Ready {
     pub(super) fn set(&self) {
         *self.is_ready.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.change.notify_all();
+    }
+
+    fn is_set(&self) -> bool {
+        *self.is_ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wait(&self) {

@@ -3,9 +3,10 @@
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use std::fs::File;
+
 use crate::entry::{self, Entry};
 use crate::limits::{PIECE_BYTES_MAX, PIECES_IN_FLIGHT_MAX};
-use crate::path::RelPath;
 use crate::replica::commit::Committer;
 use crate::replica::failpoint::reach;
 use crate::replica::source::{Source, SourceError};
@@ -91,45 +92,46 @@ impl Committer {
             Content::None => Err(NotReceived::Moved),
             Content::Inline(bytes) if bytes.len() as u64 != file.size => Err(NotReceived::Moved),
             Content::Inline(bytes) => Ok(staged.write(0, bytes).step("write the staged file")?),
-            Content::Local(path) => self.copy(staged, file, path),
+            Content::Local(path) => match self.publisher.root.open_file(path) {
+                Ok(from) => copy(staged, file, &from),
+                Err(_) => Err(NotReceived::Moved),
+            },
+            Content::Trash => {
+                let found = self.publisher.trash.find(file.digest).step("look into the trash")?;
+                copy(staged, file, &found.ok_or(NotReceived::Moved)?)
+            }
             Content::Pull(_) | Content::Held(_) => {
                 let mut source = self.supplier.source(content, file)?;
                 fetch_whole(source.as_mut(), staged, file.size)
             }
         }
     }
+}
 
-    /// Takes the content of another path of this replica: its blocks where the file system shares
-    /// them, its bytes otherwise. Either way the digest is verified.
-    fn copy(
-        &self,
-        staged: &mut StagedFile,
-        file: &entry::File,
-        path: &RelPath,
-    ) -> Result<(), NotReceived> {
-        let Ok(from) = self.publisher.root.open_file(path) else { return Err(NotReceived::Moved) };
-        let stat = rustix::fs::fstat(&from).step("look at the file to copy")?;
-        let regular = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
-        if !regular || stat.st_size as u64 != file.size {
+/// Takes the content of another file of this replica: its blocks where the file system shares
+/// them, its bytes otherwise. Either way the digest is verified.
+fn copy(staged: &mut StagedFile, file: &entry::File, from: &File) -> Result<(), NotReceived> {
+    let stat = rustix::fs::fstat(from).step("look at the file to copy")?;
+    let regular = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
+    if !regular || stat.st_size as u64 != file.size {
+        return Err(NotReceived::Moved);
+    }
+    if rustix::fs::ioctl_ficlone(staged.file(), from).is_ok() {
+        staged.filled();
+        return Ok(());
+    }
+    let mut buffer = vec![0; PIECE_BYTES_MAX];
+    let mut offset = 0;
+    while offset < file.size {
+        let n = from.read_at(&mut buffer, offset).step("read the file to copy")?;
+        if n == 0 {
             return Err(NotReceived::Moved);
         }
-        if rustix::fs::ioctl_ficlone(staged.file(), &from).is_ok() {
-            staged.filled();
-            return Ok(());
-        }
-        let mut buffer = vec![0; PIECE_BYTES_MAX];
-        let mut offset = 0;
-        while offset < file.size {
-            let n = from.read_at(&mut buffer, offset).step("read the file to copy")?;
-            if n == 0 {
-                return Err(NotReceived::Moved);
-            }
-            let n = n.min(usize::try_from(file.size - offset).unwrap_or(n));
-            staged.write(offset, &buffer[..n]).step("write the staged file")?;
-            offset += n as u64;
-        }
-        Ok(())
+        let n = n.min(usize::try_from(file.size - offset).unwrap_or(n));
+        staged.write(offset, &buffer[..n]).step("write the staged file")?;
+        offset += n as u64;
     }
+    Ok(())
 }
 
 /// Takes a whole content over, in order.

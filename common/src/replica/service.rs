@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::entry::Entry;
+use crate::limits::PIECE_BYTES_MAX;
 use crate::options::{DurabilityOption, ReplicaOptions};
 use crate::path::RelPath;
 use crate::replica::claim::{Claim, ClaimError, Terms};
@@ -23,10 +24,10 @@ use crate::replica::publish::Publisher;
 use crate::replica::root::{Root, RootError};
 use crate::replica::saving::Saving;
 use crate::replica::source::Supplier;
-use crate::replica::stage::Stage;
+use crate::replica::stage::{Stage, StagedFile};
 use crate::replica::step::StepError;
 use crate::replica::supply::supply;
-use crate::replica::trash::{Keep, Trash};
+use crate::replica::trash::{Keep, Reason, Trash};
 use crate::side::Side;
 use crate::store::{self, Store, StoreError};
 use crate::wire::message::{Order, ReplicaId};
@@ -217,7 +218,21 @@ impl Replica {
         entry: Option<&Entry>,
         content: &mut dyn io::Read,
     ) -> io::Result<()> {
-        self.publisher.keep_content(path, entry, content)
+        let Some(file) = entry.and_then(Entry::as_file) else { return Ok(()) };
+        let publisher = &self.publisher;
+        let mut staged = publisher.stage.file(file.size).map_err(io::Error::other)?;
+        let name = staged.name().to_vec();
+        let kept = write_all(&mut staged, content)
+            .and_then(|()| staged.finish(file, self.is_strict()).map_err(io::Error::other))
+            .and_then(|_| {
+                let from = (publisher.stage.handle(), name.as_slice());
+                let put = publisher.trash.put(from, path, Reason::Discarded, file.digest);
+                put.map_err(io::Error::other)
+            });
+        if kept.is_err() {
+            publisher.stage.discard(&name);
+        }
+        kept.map(drop)
     }
 
     /// Nobody listens to the reports any more, until the next inventory is ordered.
@@ -246,6 +261,19 @@ fn open_store(claim: &Claim, durability: Durability) -> Result<Arc<Store>, OpenE
         );
     }
     Ok(Arc::new(opened.store))
+}
+
+fn write_all(staged: &mut StagedFile, content: &mut dyn io::Read) -> io::Result<()> {
+    let mut piece = vec![0; PIECE_BYTES_MAX];
+    let mut offset = 0;
+    loop {
+        let count = content.read(&mut piece)?;
+        if count == 0 {
+            return Ok(());
+        }
+        staged.write(offset, &piece[..count])?;
+        offset += count as u64;
+    }
 }
 
 /// Finishes what a crash left in `stage/`. What cannot be finished stays, and is said.

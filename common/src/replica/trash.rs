@@ -49,6 +49,8 @@ pub enum Reason {
     Deleted,
     /// It was found after a crash.
     Recovered,
+    /// It was held under a lock and let go.
+    Discarded,
 }
 
 /// A version in the trash.
