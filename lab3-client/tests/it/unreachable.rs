@@ -12,9 +12,10 @@ const HINT: &str = "\nhint: start `server-a`, or name another address with `--se
 
 #[test]
 fn nobody_listening_is_said_in_one_line() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("an address").to_string();
-    drop(listener);
+    // A port that is taken, but on which nobody listens.
+    let taken = tokio::net::TcpSocket::new_v4().expect("a socket");
+    taken.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let address = taken.local_addr().expect("an address").to_string();
     let lab3 = Lab3::of(&address);
     for args in [&[][..], &["-lock", "a"], &["wait"], &["status"]] {
         let ran = lab3.run(args);
