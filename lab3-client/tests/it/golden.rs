@@ -186,6 +186,33 @@ fn the_status_of_a_path_looks_as_it_did() {
 }
 
 #[test]
+fn every_key_of_the_json_is_in_the_document() {
+    fn keys(value: &serde_json::Value, all: &mut BTreeSet<String>) {
+        match value {
+            serde_json::Value::Object(map) => {
+                all.extend(map.keys().cloned());
+                map.values().for_each(|value| keys(value, all));
+            }
+            serde_json::Value::Array(values) => values.iter().for_each(|value| keys(value, all)),
+            _ => {}
+        }
+    }
+    let document = fixture("../../docs/protocol.md");
+    let document = std::fs::read_to_string(document).expect("readable");
+    let mut all = BTreeSet::new();
+    for file in std::fs::read_dir(fixture("")).expect("the folder") {
+        let file = file.expect("a file").path();
+        if file.extension().is_some_and(|extension| extension == "json") {
+            let text = std::fs::read_to_string(file).expect("readable");
+            keys(&serde_json::from_str(&text).expect("JSON"), &mut all);
+        }
+    }
+    assert!(all.len() > 40, "{all:?}");
+    let missing: Vec<_> = all.iter().filter(|k| !document.contains(&format!("\"{k}\""))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
 fn help_looks_as_it_did() {
     let render = |name: &[&str]| {
         let mut command = lab3_client::cli::command().term_width(100);

@@ -49,6 +49,34 @@ fn rows_are_printed_before_the_listing_is_whole() {
 }
 
 #[test]
+fn a_long_listing_is_never_held_whole() {
+    const ROWS: usize = 100_000;
+    let go_on = Arc::new(Notify::new());
+    let sign = go_on.clone();
+    let server = FakeA::start(Role::Coordinator, move |_| {
+        let name = "n".repeat(200);
+        let long = |at| row(format!("{name}/{name}-{at}"), 1, State::Agreed);
+        let mut steps: Vec<Step> = (0..ROWS / 1000)
+            .map(|at| Step::Say(part((at * 1000..at * 1000 + 1000).map(long).collect(), false)))
+            .collect();
+        steps.push(Step::Await(sign.clone()));
+        steps.push(Step::Say(part(vec![], true)));
+        steps
+    });
+    let lab3 = Lab3::of(&server.address);
+    let mut child = lab3.command(&[]).stdout(Stdio::piped()).spawn().expect("runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let printed = lines.by_ref().take(ROWS + 1).filter(Result::is_ok).count();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("there");
+    go_on.notify_one();
+    assert_eq!((printed, lines.count()), (ROWS + 1, 0));
+    assert!(child.wait().expect("ended").success());
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
+    let peak_kib: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+    assert!(peak_kib < 25 * 1024, "{peak_kib} KiB for 40 MB of names");
+}
+
+#[test]
 fn a_closed_pipe_is_quiet_and_the_listing_still_counts() {
     let server = FakeA::start(Role::Coordinator, |_| many(20_000));
     let lab3 = Lab3::of(&server.address);
