@@ -52,8 +52,10 @@ pub enum Command {
     /// List all files with index, name, size, time and state
     List,
     /// Lock a file or directory: B's edits of it are held at A
+    #[command(override_usage = "lab3 -lock <N|PATH> [OPTIONS]")]
     Lock(LockArgs),
     /// Unlock, and apply what was held, in the order received
+    #[command(override_usage = "lab3 -unlock <N|PATH> [OPTIONS]")]
     Unlock(UnlockArgs),
     /// List the locks
     Locks,
@@ -152,11 +154,11 @@ fn respell(mut args: Vec<OsString>) -> Result<Vec<OsString>, clap::Error> {
         return Ok(args);
     };
     if spelled.len() > 1 {
-        let message = "-lock and -unlock can be used once, and not together\n";
+        let message = "-lock and -unlock can be used once, and not together";
         return Err(command().error(ErrorKind::ArgumentConflict, message));
     }
     if (1..at).any(|before| names_a_command(&args[before - 1], &args[before])) {
-        let message = "-lock and -unlock cannot be used with another command\n";
+        let message = "-lock and -unlock cannot be used with another command";
         return Err(command().error(ErrorKind::ArgumentConflict, message));
     }
     let spelled = args.remove(at);

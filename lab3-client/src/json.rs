@@ -3,6 +3,8 @@
 //! A name that is UTF-8 is in `path` as it is. Any other is escaped there, and exact, in base64,
 //! in `path_bytes`.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::entry::Kind;
@@ -160,19 +162,21 @@ pub const LISTING_END: &str = "]}\n";
 /// A lock that was taken.
 #[must_use]
 pub fn locked(lock: &LockRow) -> String {
-    line(&json!({ "locked": Lock::of(lock) }))
+    line(&BTreeMap::from([("locked", Lock::of(lock))]))
 }
 
 /// All locks.
 #[must_use]
 pub fn locks(rows: &[LockRow]) -> String {
-    line(&json!({ "locks": rows.iter().map(Lock::of).collect::<Vec<_>>() }))
+    let locks: Vec<_> = rows.iter().map(Lock::of).collect();
+    line(&BTreeMap::from([("locks", locks)]))
 }
 
 /// Held edits.
 #[must_use]
 pub fn held(rows: &[HeldRow]) -> String {
-    line(&json!({ "held": rows.iter().map(Held::of).collect::<Vec<_>>() }))
+    let held: Vec<_> = rows.iter().map(Held::of).collect();
+    line(&BTreeMap::from([("held", held)]))
 }
 
 /// What an unlock did, or would do.

@@ -68,7 +68,7 @@ mod tests {
             assert_eq!(Choice::parse(OsStr::new(text)), Ok(Choice::Path(path)), "{text}");
         };
         named("./3", "3");
-        named(".//./3", "3");
+        named("././3", "3");
         named("3.txt", "3.txt");
         named("--3", "--3");
         named("docs/", "docs");

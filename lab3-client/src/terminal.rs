@@ -3,6 +3,7 @@
 //! A reader that has closed its end of the pipe wants no more: the rest is not printed, and that
 //! is no error. Colour only on a terminal, and never when `NO_COLOR` is set.
 
+use std::ffi::OsString;
 use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write as _};
 
 /// A colour, by its meaning.
@@ -34,9 +35,7 @@ impl Output {
     #[must_use]
     pub fn open() -> Output {
         let stdout = io::stdout();
-        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let coloured = stdout.is_terminal() && !is_set("NO_COLOR") && !dumb;
+        let coloured = wants_colour(stdout.is_terminal(), |name| std::env::var_os(name));
         Output { out: BufWriter::new(stdout), coloured, closed: false, begun: false }
     }
 
@@ -58,14 +57,7 @@ impl Output {
 
     /// Prints a line.
     pub fn line(&mut self, line: &str, ink: Ink) -> io::Result<()> {
-        match ink {
-            _ if !self.coloured => self.text(&format!("{line}\n")),
-            Ink::Plain => self.text(&format!("{line}\n")),
-            Ink::Title => self.text(&format!("\x1b[1m{line}\x1b[0m\n")),
-            Ink::Held => self.text(&format!("\x1b[33m{line}\x1b[0m\n")),
-            Ink::Moving => self.text(&format!("\x1b[36m{line}\x1b[0m\n")),
-            Ink::Trouble => self.text(&format!("\x1b[31m{line}\x1b[0m\n")),
-        }
+        self.text(&if self.coloured { painted(line, ink) } else { line.to_owned() + "\n" })
     }
 
     /// Sends what was printed on its way.
@@ -88,7 +80,47 @@ impl Output {
     }
 }
 
+fn wants_colour(is_terminal: bool, variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    let no_colour = variable("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = variable("TERM").is_some_and(|term| term == "dumb");
+    is_terminal && !no_colour && !dumb
+}
+
+fn painted(line: &str, ink: Ink) -> String {
+    let code = match ink {
+        Ink::Plain => return format!("{line}\n"),
+        Ink::Title => 1,
+        Ink::Held => 33,
+        Ink::Moving => 36,
+        Ink::Trouble => 31,
+    };
+    format!("\x1b[{code}m{line}\x1b[0m\n")
+}
+
 /// Says something on stderr. That it cannot be said is nobody's error.
 pub fn say(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colour_is_for_terminals_whose_user_did_not_decline() {
+        let with = |name: &'static str, value: &'static str| {
+            move |asked: &str| (asked == name).then(|| OsString::from(value))
+        };
+        assert!(wants_colour(true, with("TERM", "xterm")));
+        assert!(wants_colour(true, with("NO_COLOR", "")));
+        assert!(!wants_colour(true, with("NO_COLOR", "1")));
+        assert!(!wants_colour(true, with("TERM", "dumb")));
+        assert!(!wants_colour(false, with("TERM", "xterm")));
+    }
+
+    #[test]
+    fn a_painted_line_ends_plain() {
+        assert_eq!(painted("x", Ink::Held), "\x1b[33mx\x1b[0m\n");
+        assert_eq!(painted("x", Ink::Plain), "x\n");
+    }
 }

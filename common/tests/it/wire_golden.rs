@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use common::limits::FRAME_BYTES_MAX;
 use common::wire::cbor;
+use common::wire::client::{Answer, Request};
 use common::wire::connection::encode;
+use common::wire::message::{PeerMessage, Reception};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -65,6 +67,29 @@ fn every_message_has_the_bytes_that_it_always_had() {
         wrong.is_empty(),
         "{wrong:?} changed: raise the protocol's version, then LAB3_BLESS=1 writes them anew"
     );
+}
+
+#[test]
+fn no_damaged_frame_does_more_than_fail() {
+    fn read<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(body: &[u8]) {
+        if let Ok(value) = cbor::from_slice::<T>(body) {
+            let again = cbor::to_vec(&value).expect("what was read can be written");
+            assert_eq!(cbor::from_slice::<T>(&again).as_ref(), Ok(&value));
+        }
+    }
+    for frame in golden().frames.values() {
+        let body = &frame[4..];
+        for at in 0..body.len() {
+            for flip in [0x01, 0x20, 0x1f, 0x80, 0xe0, 0xff] {
+                let mut damaged = body.to_vec();
+                damaged[at] ^= flip;
+                read::<PeerMessage>(&damaged);
+                read::<Request>(&damaged);
+                read::<Answer>(&damaged);
+                read::<Reception>(&damaged);
+            }
+        }
+    }
 }
 
 #[test]
