@@ -1,8 +1,15 @@
 //! Both servers in one process: `lab3 up DIR_A DIR_B`.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::Args;
+use common::options::{ReplicaOptions, TalkOptions};
+use common::talk;
+use server_a::cli::LimitOptions;
+use tokio::runtime::Builder;
+use tokio::sync::{oneshot, watch};
 
 /// What to run on.
 #[derive(Debug, Args)]
@@ -13,15 +20,88 @@ pub struct UpOptions {
     pub dir_b: PathBuf,
     /// Where server A listens for clients
     #[arg(long, value_name = "HOST:PORT", default_value = crate::cli::DEFAULT_SERVER)]
-    pub listen: String,
+    pub listen: SocketAddr,
+    /// When to stop and ask
+    #[command(flatten)]
+    pub limits: LimitOptions,
+    /// How the directories are cared for
+    #[command(flatten)]
+    pub replica: ReplicaOptions,
+    /// How the servers speak
+    #[command(flatten)]
+    pub talk: TalkOptions,
 }
 
 /// Runs both servers until they are told to stop.
-pub fn run_both_servers(options: &UpOptions) -> anyhow::Result<()> {
-    anyhow::bail!(
-        "not built yet: `{}` and `{}` would be served at {}",
-        options.dir_a.display(),
-        options.dir_b.display(),
-        options.listen
-    )
+pub fn run_both_servers(options: &UpOptions) -> Result<()> {
+    let voice = talk::start(options.talk.volume(), options.talk.format());
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let end = runtime.block_on(run(options));
+    drop(voice);
+    end
+}
+
+async fn run(options: &UpOptions) -> Result<()> {
+    let (stop, stopped) = watch::channel(false);
+    let (bound, peer) = oneshot::channel();
+    let mut b = tokio::spawn(server_b::run(
+        server_b::Config {
+            directory: options.dir_b.clone(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            replica: of_side(&options.replica, "b"),
+        },
+        told(stopped.clone()),
+        |address, directory| {
+            talk::ready(&format!("server-b ready: peer {address}, directory {directory}"));
+            // Nobody waits when A could not start either.
+            let _ = bound.send(address);
+        },
+    ));
+    let peer = tokio::select! {
+        peer = peer => peer,
+        end = &mut b => return end?,
+    };
+    let Ok(peer) = peer else { return b.await? };
+    let mut a = tokio::spawn(server_a::run(
+        server_a::Config {
+            directory: options.dir_a.clone(),
+            listen: options.listen,
+            peer,
+            limits: options.limits.limits(),
+            held: options.limits.held(),
+            replica: of_side(&options.replica, "a"),
+        },
+        told(stopped),
+        move |address, directory| {
+            talk::ready(&format!(
+                "server-a ready: clients {address}, peer {peer}, directory {directory}"
+            ));
+        },
+    ));
+    let signalled = common::stop::signalled()?;
+    let (first, a_ended) = tokio::select! {
+        () = signalled => (Ok(()), None),
+        end = &mut a => (end?, Some(true)),
+        end = &mut b => (end?, Some(false)),
+    };
+    // Whichever still runs ends, too; A first, so that nothing is half told.
+    stop.send_replace(true);
+    if a_ended != Some(true) {
+        a.await??;
+    }
+    if a_ended != Some(false) {
+        b.await??;
+    }
+    first
+}
+
+/// Each side has a state directory of its own below the one that was given.
+fn of_side(options: &ReplicaOptions, side: &str) -> ReplicaOptions {
+    let state_dir = options.state_dir.as_ref().map(|dir| dir.join(side));
+    ReplicaOptions { state_dir, ..options.clone() }
+}
+
+async fn told(mut stopped: watch::Receiver<bool>) {
+    // When the sender is gone, it is over as well.
+    drop(stopped.wait_for(|stop| *stop).await);
 }

@@ -77,7 +77,7 @@ impl Link {
     fn synced(&self, id: OrderId, durable: bool) {
         if let Some(tell) = self.lock().syncs.remove(&id) {
             // Nobody waits any more: it took too long.
-            drop(tell.send(durable));
+            let _ = tell.send(durable);
         }
     }
 

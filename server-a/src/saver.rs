@@ -1,7 +1,6 @@
 //! Makes what was agreed durable: the sources first, then the archive, many rows in one go.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Builder;
@@ -50,8 +49,8 @@ struct NextLock(u64);
 pub(crate) fn load(store: &Store) -> Result<Saved, StoreError> {
     let archive = store.load_archive()?;
     let locks = store.load_locks::<Lock>()?;
-    if archive.dropped > 0 || locks.dropped > 0 {
-        let (rows, locked) = (archive.dropped, locks.dropped);
+    let (rows, locked) = (archive.dropped.len(), locks.dropped.len());
+    if rows + locked > 0 {
         warn!(rows, locked, "the store has damaged rows; they count as never agreed on");
     }
     let next = store.get_doc::<NextLock>(NEXT_LOCK)?.map_or(1, |next| next.0);

@@ -181,6 +181,7 @@ impl std::fmt::Display for Reason {
             Reason::Replaced => "replaced",
             Reason::Deleted => "deleted",
             Reason::Recovered => "recovered",
+            Reason::Discarded => "discarded",
         })
     }
 }
@@ -199,6 +200,7 @@ fn parse(id: &[u8], record: &[u8], size: u64) -> Option<Trashed> {
         "replaced" => Reason::Replaced,
         "deleted" => Reason::Deleted,
         "recovered" => Reason::Recovered,
+        "discarded" => Reason::Discarded,
         _ => return None,
     };
     let side = if word()? == "A" { Side::A } else { Side::B };

@@ -5,7 +5,6 @@
 //! there, which for the archive means an empty base and so never a deletion. A store that cannot
 //! be read is set aside, never deleted; one that a newer program wrote is not touched.
 
-pub mod cbor;
 mod open;
 mod row;
 
@@ -20,6 +19,7 @@ use serde::de::DeserializeOwned;
 use crate::entry::Entry;
 use crate::path::RelPath;
 use crate::tree::Tree;
+use crate::wire::cbor;
 use row::Table;
 
 pub use open::{Opened, open};

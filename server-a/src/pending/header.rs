@@ -13,7 +13,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use common::digest::Digest;
-use common::store::cbor;
+use common::wire::cbor;
 
 use super::queue::HeldEdit;
 

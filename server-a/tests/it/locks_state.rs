@@ -107,7 +107,7 @@ fn the_bytes_of_a_lock_are_frozen() {
         expires: None,
         state: LockState::Draining(DrainMode::KeepA),
     };
-    let bytes = common::store::cbor::to_vec(&lock).expect("written");
+    let bytes = common::wire::cbor::to_vec(&lock).expect("written");
     crate::pending_directory::golden("lock", &bytes);
-    assert_eq!(common::store::cbor::from_slice::<Lock>(&bytes).expect("read"), lock);
+    assert_eq!(common::wire::cbor::from_slice::<Lock>(&bytes).expect("read"), lock);
 }
