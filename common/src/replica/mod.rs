@@ -25,6 +25,7 @@ pub mod metadata;
 pub mod note;
 pub mod observer;
 pub mod observing;
+pub mod place;
 pub mod probe;
 pub mod publish;
 pub mod read;

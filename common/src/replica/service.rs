@@ -19,6 +19,7 @@ use crate::replica::commit::{Committer, Durability, Job};
 use crate::replica::known::{Known, Reporter, Row};
 use crate::replica::lanes::Lanes;
 use crate::replica::observer::{self, Command, Observer, ObserverError, ObserverHandle};
+use crate::replica::place::{Clash, Place};
 use crate::replica::probe::probe;
 use crate::replica::publish::Publisher;
 use crate::replica::root::{Root, RootError};
@@ -30,7 +31,7 @@ use crate::replica::supply::supply;
 use crate::replica::trash::{Keep, Reason, Trash};
 use crate::side::Side;
 use crate::store::{self, Store, StoreError};
-use crate::wire::message::{Order, ReplicaId};
+use crate::wire::message::{Hello, Order, ReplicaId, Role};
 
 /// How a directory is taken into care.
 #[derive(Clone, Debug)]
@@ -162,6 +163,18 @@ impl Replica {
     /// Which replica it is.
     pub fn id(&self) -> ReplicaId {
         self.claim.id()
+    }
+
+    /// How a server that cares for it introduces itself.
+    pub fn hello(&self, role: Role) -> Hello {
+        let place = Place::of(self.root.path());
+        let features = place.iter().map(Place::feature).collect();
+        Hello { features, ..Hello::new(role, Some(self.id())) }
+    }
+
+    /// Whether the root of another server lies where it must not: in this one, or around it.
+    pub fn clash(&self, theirs: &Hello) -> Option<Clash> {
+        Place::of(self.root.path())?.clash(&Place::told(&theirs.features)?)
     }
 
     /// The claim on the directory.
