@@ -8,6 +8,8 @@ mod apply;
 pub mod aside;
 pub mod claim;
 pub mod commit;
+#[cfg(test)]
+mod crash_tests;
 mod displaced;
 pub mod examine;
 mod failpoint;
