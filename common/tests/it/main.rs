@@ -3,6 +3,7 @@
 mod replica_bench;
 mod replica_commit;
 mod replica_hostile;
+mod replica_publish;
 mod replica_race;
 mod replica_root;
 mod replica_stage;
