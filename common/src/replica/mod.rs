@@ -10,6 +10,7 @@ pub mod barrier;
 pub mod claim;
 pub mod commit;
 pub mod condition;
+pub mod crash_tests;
 mod displaced;
 pub mod examine;
 mod failpoint;
