@@ -72,6 +72,8 @@ pub struct Seen {
     pub postponed: BTreeMap<RelPath, Stamp>,
     /// Why the root itself cannot be read.
     pub root_error: Option<io::Error>,
+    /// Device and inode of the files that were read and have several names.
+    pub linked: BTreeSet<(u64, u64)>,
     /// How many files were read.
     pub read: u64,
     /// How many bytes were kept.

@@ -110,6 +110,9 @@ impl Scan<'_> {
             return;
         }
         self.seen.read += 1;
+        if stamp.links > 1 {
+            self.seen.linked.insert((stamp.dev, stamp.ino));
+        }
         let manner = self.ground.manner;
         let room = manner.keep_bytes_together.saturating_sub(self.seen.kept_bytes);
         let keep = manner.keep_bytes.min(room);

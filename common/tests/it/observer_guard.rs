@@ -101,3 +101,22 @@ fn the_last_file_may_be_deleted() {
     side.assert_told();
     assert!(side.told.rows.is_empty() && side.told.condition.halted.is_none());
 }
+
+#[test]
+fn a_root_that_is_emptied_while_it_is_watched_halts() {
+    let mut side = Side::with(quick(), |dir| {
+        for n in 0..300 {
+            fs::create_dir(dir.join(format!("d{n}"))).unwrap();
+            fs::write(dir.join(format!("d{n}/f")), "x").unwrap();
+        }
+    });
+    for n in 0..300 {
+        fs::remove_dir_all(side.at(format!("d{n}"))).unwrap();
+    }
+    side.until("halted", |t| t.condition.halted.is_some());
+    // What was told before it showed is a small part.
+    assert!(side.told.rows.len() >= 300, "{}", side.told.rows.len());
+    side.observer.send(Command::Approve);
+    side.until("all gone", |t| t.rows.is_empty());
+    side.assert_told();
+}
