@@ -18,5 +18,6 @@ pub mod time;
 pub mod tree;
 
 pub mod replica;
+pub mod sys;
 
 pub mod wire;

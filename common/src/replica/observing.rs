@@ -283,7 +283,7 @@ impl Observing {
         match self.root.stat(path) {
             Ok(Some(stamp)) if stamp.is_file() => {
                 let file = self.root.open_file(path);
-                file.is_ok_and(|file| probe(std::os::fd::AsFd::as_fd(&file)) != Some(false))
+                file.is_ok_and(|file| probe(&file) != Some(false))
             }
             _ => false,
         }

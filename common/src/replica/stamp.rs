@@ -63,9 +63,9 @@ impl Stamp {
         self.file_type() == FileType::RegularFile
     }
 
-    /// The permission bits.
+    /// The permission bits that are synchronized. Set-id and sticky bits stay what they are locally.
     #[must_use]
     pub fn permissions(&self) -> u32 {
-        self.mode & 0o7777
+        self.mode & 0o777
     }
 }

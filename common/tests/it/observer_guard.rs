@@ -1,4 +1,5 @@
 //! Nothing is told gone because the root is.
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 use std::fs;
 

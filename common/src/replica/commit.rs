@@ -1,0 +1,256 @@
+//! Carrying out what the coordinator decided, and saying what became of it.
+//!
+//! Operations are carried out in groups, in phases: receive everything aside, flush, publish,
+//! flush the directories, and only then say that it is done. So an outcome is never ahead of the
+//! disk, and a thousand small files cost a few flushes. One operation that fails stops no other.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use crate::change::{Operation, Outcome};
+use crate::entry::Entry;
+use crate::path::RelPath;
+use crate::problem::{Problem, ProblemKind};
+use crate::replica::apply::{Answer, Plan};
+use crate::replica::known::{Known, Row};
+use crate::replica::publish::Publisher;
+use crate::replica::receive::NotReceived;
+use crate::replica::root::stamp_of;
+use crate::replica::source::Supplier;
+use crate::replica::stage::{Staged, plain};
+use crate::replica::step::{Step, StepError};
+use crate::sys::ignore_sigio;
+use crate::wire::message::{Content, OrderId, Report};
+
+/// More flushes than this are replaced by one of the whole file system.
+const FLUSHES_MAX: usize = 16;
+
+/// Whether what is said to be done survives a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Always.
+    Strict,
+    /// Not the last seconds: nothing is flushed.
+    Relaxed,
+}
+
+/// One operation to carry out.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Its name.
+    pub id: OrderId,
+    /// What to do.
+    pub operation: Operation,
+    /// Where the content is.
+    pub content: Content,
+}
+
+/// Called with a path that is to be looked at again.
+pub type Dirty = Box<dyn Fn(RelPath) + Send + Sync>;
+
+/// Carries out operations at one replica.
+pub struct Committer {
+    /// What moves things.
+    pub publisher: Arc<Publisher>,
+    /// What is known of the tree.
+    pub known: Arc<Known>,
+    /// Whether to flush.
+    pub durability: Durability,
+    /// Where content comes from that is not at hand.
+    pub supplier: Arc<dyn Supplier>,
+    /// Where to say that a path must be looked at again.
+    pub dirty: Dirty,
+}
+
+/// A job on its way through the phases.
+enum State {
+    /// Received, to be published.
+    Ready(Plan, Option<Staged>),
+    /// Nothing more to do.
+    Over(Answer),
+}
+
+/// The directories to flush.
+#[derive(Default)]
+struct Touched {
+    dirs: BTreeMap<(u64, u64), OwnedFd>,
+    /// Too many, or one that cannot be flushed by itself.
+    all: bool,
+}
+
+impl Committer {
+    /// Carries out operations that do not touch each other, and reports an outcome for each.
+    pub fn commit_all(&self, jobs: Vec<Job>) {
+        ignore_sigio();
+        let paths: Vec<&RelPath> = jobs.iter().flat_map(|job| paths(&job.operation)).collect();
+        self.known.begin(&paths);
+        let each = jobs.iter().filter(|job| job.content != Content::None).count() <= FLUSHES_MAX;
+        let strict = self.durability == Durability::Strict;
+        let mut states: Vec<State> =
+            jobs.iter().map(|job| self.prepare(job, strict && each)).collect();
+        if strict
+            && !each
+            && let Err(e) = self.flush_all()
+        {
+            // After a failed flush no page can be believed: what was staged is bad.
+            states = states.into_iter().map(|state| self.abandon(state, &e)).collect();
+        }
+        let mut touched = Touched::default();
+        let answers: Vec<Answer> = jobs
+            .iter()
+            .zip(states)
+            .map(|(job, state)| self.publish(job, state, &mut touched))
+            .collect();
+        let flushed = if strict { self.flush(touched) } else { Ok(()) };
+        for (job, answer) in jobs.iter().zip(answers) {
+            self.finish(job, answer, &flushed);
+        }
+    }
+
+    fn prepare(&self, job: &Job, durable: bool) -> State {
+        let Operation::Change(change) = &job.operation else {
+            return State::Ready(Plan::Rename, None);
+        };
+        let after = change.after.as_ref().map(plain);
+        let plan = match self.plan(&change.path, change.before.as_ref(), after.as_ref()) {
+            Ok(Plan::Over(answer)) => return State::Over(answer),
+            Ok(plan) => plan,
+            Err(e) => return State::Over(Answer::failed(&e)),
+        };
+        let (true, Some(after)) = (plan.publishes(), &after) else {
+            return State::Ready(plan, None);
+        };
+        match self.receive(after, &job.content, durable) {
+            Ok(staged) => State::Ready(plan, Some(staged)),
+            Err(NotReceived::Moved) => State::Over(Answer::of(Outcome::Moved)),
+            Err(NotReceived::Failed(e)) => State::Over(Answer::failed(&e)),
+        }
+    }
+
+    fn abandon(&self, state: State, error: &StepError) -> State {
+        match state {
+            State::Ready(_, Some(staged)) => {
+                self.publisher.discard(&staged);
+                State::Over(Answer::failed(error))
+            }
+            other => other,
+        }
+    }
+
+    fn publish(&self, job: &Job, state: State, touched: &mut Touched) -> Answer {
+        let (plan, staged) = match state {
+            State::Ready(plan, staged) => (plan, staged),
+            State::Over(answer) => return answer,
+        };
+        let answer = match &job.operation {
+            Operation::Change(change) => {
+                let after = change.after.as_ref().map(plain);
+                let before = change.before.as_ref();
+                self.apply(&change.path, before, after.as_ref(), plan, staged.as_ref())
+            }
+            Operation::Rename { from, to, before } => self.rename(from, to, before),
+        };
+        let mut answer = answer.unwrap_or_else(|e| Answer::failed(&e));
+        if let Some(staged) = &staged {
+            self.publisher.discard(staged);
+        }
+        for dir in answer.touched.drain(..) {
+            touched.add(dir);
+        }
+        answer
+    }
+
+    fn finish(&self, job: &Job, answer: Answer, flushed: &Result<(), StepError>) {
+        let Answer { mut outcome, mut left, mut renamed, mut again, .. } = answer;
+        if let (Err(e), Outcome::Done { .. }) = (flushed, &outcome) {
+            // It happened, and may be undone by a power cut: let it be seen, not believed.
+            outcome = Outcome::Failed(e.problem());
+            left.clear();
+            renamed = false;
+            again.extend(paths(&job.operation).into_iter().cloned());
+        }
+        let renamed = match &job.operation {
+            Operation::Rename { from, to, .. } if renamed => Some((from, to)),
+            _ => None,
+        };
+        let report = Report::Outcome { id: job.id, outcome };
+        self.known.finish(&paths(&job.operation), renamed, left, report);
+        again.into_iter().for_each(|path| (self.dirty)(path));
+    }
+
+    fn flush(&self, touched: Touched) -> Result<(), StepError> {
+        if touched.all {
+            return self.flush_all();
+        }
+        for dir in touched.dirs.values() {
+            if rustix::fs::fsync(dir).is_err() {
+                return self.flush_all();
+            }
+        }
+        Ok(())
+    }
+
+    fn flush_all(&self) -> Result<(), StepError> {
+        rustix::fs::syncfs(self.publisher.root.handle()).step("flush the file system")
+    }
+}
+
+impl Touched {
+    fn add(&mut self, dir: OwnedFd) {
+        match rustix::fs::fstat(dir.as_fd()) {
+            Ok(stat) if self.dirs.len() < FLUSHES_MAX => {
+                let stamp = stamp_of(&stat);
+                self.dirs.insert((stamp.dev, stamp.ino), dir);
+            }
+            Ok(stat) => {
+                let stamp = stamp_of(&stat);
+                self.all |= !self.dirs.contains_key(&(stamp.dev, stamp.ino));
+            }
+            Err(_) => self.all = true,
+        }
+    }
+}
+
+impl Answer {
+    pub(super) fn of(outcome: Outcome) -> Answer {
+        let (left, touched, again) = (Vec::new(), Vec::new(), Vec::new());
+        Answer { outcome, left, renamed: false, touched, again }
+    }
+
+    pub(super) fn failed(error: &StepError) -> Answer {
+        Answer::of(Outcome::Failed(error.problem()))
+    }
+
+    pub(super) fn refused(detail: &str) -> Answer {
+        let problem = Problem { kind: ProblemKind::Refused, detail: detail.to_owned() };
+        Answer::of(Outcome::Failed(problem))
+    }
+
+    pub(super) fn stale(now: Option<Entry>) -> Answer {
+        Answer::of(Outcome::Stale { now })
+    }
+
+    pub(super) fn done(path: &RelPath, row: Option<Row>, aside: Option<RelPath>) -> Answer {
+        let now = row.as_ref().map(|row| row.entry.clone());
+        let left = vec![(path.clone(), row)];
+        Answer { left, ..Answer::of(Outcome::Done { now, aside }) }
+    }
+
+    pub(super) fn again(mut self, path: &RelPath) -> Answer {
+        self.again.push(path.clone());
+        self
+    }
+
+    pub(super) fn touching(mut self, dir: OwnedFd) -> Answer {
+        self.touched.push(dir);
+        self
+    }
+}
+
+fn paths(operation: &Operation) -> Vec<&RelPath> {
+    match operation {
+        Operation::Change(change) => vec![&change.path],
+        Operation::Rename { from, to, .. } => vec![from, to],
+    }
+}

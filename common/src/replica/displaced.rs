@@ -1,0 +1,216 @@
+//! What came out of the tree: the version that was expected, or an edit that nobody had seen.
+//!
+//! The first goes to the trash. The second is a user's: it goes beside its name as a conflict copy
+//! (or back, when it was to be deleted), and keeps its inode, so that a program that still writes
+//! to it writes into a file that can be seen. When in doubt it is an edit.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use rustix::fs::{AtFlags, FileType};
+use rustix::io::Errno;
+
+use crate::digest::Digest;
+use crate::entry::{Entry, Kind};
+use crate::path::RelPath;
+use crate::replica::aside::copy_path;
+use crate::replica::examine::{Seen, digest_of, examine, file_entry, kind};
+use crate::replica::failpoint::reach;
+use crate::replica::intent::{Intent, Verb};
+use crate::replica::publish::Publisher;
+use crate::replica::root::{open_file_at, read_link_at, stamp_of, stat_at};
+use crate::replica::stamp::Stamp;
+use crate::replica::step::{Step, StepError};
+use crate::replica::trash::Reason;
+use crate::sys::{Lease, Leased};
+
+/// Files up to this size are read while others wait for the lease; that takes below a millisecond.
+const READ_UNDER_LEASE_MAX: u64 = 256 * 1024;
+/// How often a lease is asked for, a millisecond apart: a short save ends in that time.
+const LEASE_TRIES_MAX: u32 = 10;
+/// More versions than this with one name, second and digest are not to be expected.
+const COPIES_MAX: u32 = 10_000;
+
+/// Where something that was displaced went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Settled {
+    /// To the trash, or it was an empty directory that was to go.
+    Trashed,
+    /// Beside its name.
+    Aside(RelPath),
+    /// Back to its name.
+    Back,
+    /// Nowhere yet: it is a directory that holds something.
+    NotEmpty,
+}
+
+/// The lease under which a file was judged, where there are leases.
+type Guard<'f> = Option<Lease<'f>>;
+
+impl Publisher {
+    /// Judges what lies under a name in `stage/` and brings it where it belongs. `home` is the
+    /// directory that it came out of.
+    pub(super) fn settle(
+        &self,
+        intent: &Intent,
+        name: &[u8],
+        expected: Option<&Stamp>,
+        home: BorrowedFd<'_>,
+    ) -> Result<Settled, StepError> {
+        let stage = self.stage.handle();
+        let stamp = stat_at(stage, name).step("look at the displaced version")?;
+        let settled = match stamp.map(|s| kind(&s)) {
+            None => Settled::Trashed,
+            Some(FileType::Directory) if intent.before.kind == Kind::Dir => {
+                match rustix::fs::unlinkat(stage, name, AtFlags::REMOVEDIR) {
+                    Ok(()) => Settled::Trashed,
+                    Err(Errno::NOTEMPTY | Errno::EXIST) => return Ok(Settled::NotEmpty),
+                    Err(e) => return Err(e).step("remove the displaced directory"),
+                }
+            }
+            Some(FileType::RegularFile) if intent.before.kind == Kind::File => {
+                self.settle_file(intent, name, expected, home)?
+            }
+            Some(FileType::Symlink) if intent.before.kind == Kind::Link => {
+                let target = read_link_at(stage, name).step("read the displaced link")?;
+                if Digest::of(&target) == intent.before.digest {
+                    self.discard_to_trash(intent, name)?;
+                    Settled::Trashed
+                } else {
+                    self.keep(intent, name, home)?
+                }
+            }
+            Some(_) => self.keep(intent, name, home)?,
+        };
+        Intent::clear(&self.stage, name);
+        Ok(settled)
+    }
+
+    fn settle_file(
+        &self,
+        intent: &Intent,
+        name: &[u8],
+        expected: Option<&Stamp>,
+        home: BorrowedFd<'_>,
+    ) -> Result<Settled, StepError> {
+        let Ok(file) = open_file_at(self.stage.handle(), name) else {
+            return self.keep(intent, name, home);
+        };
+        let judged = self.judge(&file, intent.before.digest, expected);
+        let Some(guard) = judged.step("read the displaced version")? else {
+            return self.keep(intent, name, home);
+        };
+        reach("judged");
+        let id = self.discard_to_trash(intent, name)?;
+        reach("trashed");
+        if guard.is_none_or(|lease| lease.holds()) {
+            return Ok(Settled::Trashed);
+        }
+        // Somebody opened it for writing in this moment, and waits for us to let go.
+        let copy = self.aside((self.trash.handle(), id.as_bytes()), &intent.path, home)?;
+        self.trash.forget(&id);
+        Ok(Settled::Aside(copy))
+    }
+
+    /// Whether a file has the content that was expected and nobody is about to change it. `None`
+    /// when not.
+    fn judge<'f>(
+        &self,
+        file: &'f File,
+        digest: Digest,
+        expected: Option<&Stamp>,
+    ) -> io::Result<Option<Guard<'f>>> {
+        let mut trusted = expected.copied();
+        for _ in 0..LEASE_TRIES_MAX {
+            let lease = match self.abilities.lease.then(|| Lease::take(file)) {
+                Some(Leased::Granted(lease)) => Some(lease),
+                Some(Leased::Hot) => {
+                    std::thread::sleep(Duration::from_millis(1));
+                    continue;
+                }
+                Some(Leased::Unsupported) | None => None,
+            };
+            let stamp = stamp_of(&rustix::fs::fstat(file)?);
+            if stamp.size <= READ_UNDER_LEASE_MAX {
+                return Ok((digest_of(file)? == digest).then_some(lease));
+            }
+            if trusted.is_some_and(|t| t.same_but_renamed(&stamp)) {
+                return Ok(Some(lease));
+            }
+            // Too large to be read while others wait: read first, then ask again.
+            drop(lease);
+            let read = digest_of(file)?;
+            if stamp_of(&rustix::fs::fstat(file)?) == stamp {
+                if read != digest {
+                    return Ok(None);
+                }
+                trusted = Some(stamp);
+            }
+        }
+        Ok(None)
+    }
+
+    fn discard_to_trash(&self, intent: &Intent, name: &[u8]) -> Result<String, StepError> {
+        let reason = match intent.verb {
+            Verb::Replace(_) => Reason::Replaced,
+            Verb::Delete => Reason::Deleted,
+        };
+        self.trash.put((self.stage.handle(), name), &intent.path, reason, intent.before.digest)
+    }
+
+    /// An edit that nobody had seen: back to its name, or beside it.
+    fn keep(
+        &self,
+        intent: &Intent,
+        name: &[u8],
+        home: BorrowedFd<'_>,
+    ) -> Result<Settled, StepError> {
+        let from = (self.stage.handle(), name);
+        if intent.verb == Verb::Delete {
+            match self.move_new(from, (home, intent.path.name())) {
+                Ok(()) => return Ok(Settled::Back),
+                Err(Errno::EXIST) => {}
+                Err(e) => return Err(e).step("put the edited version back"),
+            }
+        }
+        let copy = self.aside(from, &intent.path, home)?;
+        reach("aside");
+        Ok(Settled::Aside(copy))
+    }
+
+    /// Brings something beside a path, under the name of a conflict copy that is free.
+    pub(super) fn aside(
+        &self,
+        from: (BorrowedFd<'_>, &[u8]),
+        path: &RelPath,
+        home: BorrowedFd<'_>,
+    ) -> Result<RelPath, StepError> {
+        let entry = self.likeness(from).step("look at the displaced version")?;
+        for attempt in 0..COPIES_MAX {
+            let copy = copy_path(path, self.side, &entry, attempt);
+            let moved = if copy.parent() == path.parent() {
+                self.move_new(from, (home, copy.name()))
+            } else {
+                let (dir, name) = self.root.parent(&copy).step("open the directory")?;
+                self.move_new(from, (std::os::fd::AsFd::as_fd(&dir), name))
+            };
+            match moved {
+                Ok(()) => return Ok(copy),
+                Err(Errno::EXIST) => {}
+                Err(e) => return Err(e).step("keep the edited version beside its name"),
+            }
+        }
+        Err(Errno::EXIST).step("find a free name for the edited version")
+    }
+
+    /// An entry that names it well enough, even while somebody writes to it.
+    fn likeness(&self, from: (BorrowedFd<'_>, &[u8])) -> io::Result<Entry> {
+        if let Ok(Seen::There(row)) = examine(from.0, from.1, None) {
+            return Ok(row.entry);
+        }
+        let stamp = stat_at(from.0, from.1)?.ok_or(io::ErrorKind::NotFound)?;
+        Ok(file_entry(Digest::of(b""), &stamp))
+    }
+}

@@ -1,0 +1,119 @@
+//! What is under way with a name in `stage/`, written before it begins.
+//!
+//! `NAME.intent` is written before an exchange or a removal and removed after `NAME` has left
+//! `stage/`. It holds what recovery needs and cannot see: the path, what was expected there, and
+//! the inode of the new version. The inode decides: while `NAME` is that inode, nothing has been
+//! exchanged; once it is another, what lies there came out of the tree.
+
+use std::io;
+
+use crate::digest::Digest;
+use crate::entry::{Entry, Kind};
+use crate::path::RelPath;
+use crate::replica::note;
+use crate::replica::stage::Stage;
+use crate::replica::step::{Step, StepError};
+use crate::replica::trash::parse_digest;
+
+/// The end of an intent's name.
+pub const SUFFIX: &[u8] = b".intent";
+
+/// What is under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// At which path.
+    pub path: RelPath,
+    /// What for.
+    pub verb: Verb,
+    /// What was expected at the path.
+    pub before: Identity,
+}
+
+/// Why something leaves the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// To make room for a new version, which is this inode (zero: it was never under this name).
+    Replace(u64),
+    /// To be deleted.
+    Delete,
+}
+
+/// The kind and content of an entry, without its metadata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// What kind of entry.
+    pub kind: Kind,
+    /// The digest of a file's content or of a link's target; of nothing for a directory.
+    pub digest: Digest,
+}
+
+impl Identity {
+    /// The identity of an entry.
+    #[must_use]
+    pub fn of(entry: &Entry) -> Identity {
+        let digest = match entry {
+            Entry::File(file) => file.digest,
+            Entry::Link(link) => Digest::of(&link.target),
+            Entry::Dir { .. } => Digest::of(b""),
+        };
+        Identity { kind: entry.kind(), digest }
+    }
+}
+
+impl Intent {
+    /// Writes it down for a name in `stage/`.
+    pub fn write(&self, stage: &Stage, name: &[u8]) -> Result<(), StepError> {
+        let verb = match self.verb {
+            Verb::Replace(inode) => format!("replace {inode}"),
+            Verb::Delete => "delete 0".to_owned(),
+        };
+        let kind = match self.before.kind {
+            Kind::File => "file",
+            Kind::Link => "link",
+            Kind::Dir => "dir",
+        };
+        let head = format!("{verb} {kind} {}\n", self.before.digest);
+        let record = [head.as_bytes(), self.path.as_bytes()].concat();
+        note::write(stage.handle(), &name_for(name), &record).step("write down what is under way")
+    }
+
+    /// Says that nothing is under way with a name any more.
+    pub fn clear(stage: &Stage, name: &[u8]) {
+        // One that stays names something that is not there: recovery drops it.
+        let _ = note::remove(stage.handle(), &name_for(name));
+    }
+
+    /// Reads it; `None` when it is not one.
+    pub fn read(stage: &Stage, name: &[u8]) -> io::Result<Option<Intent>> {
+        match note::read(stage.handle(), &name_for(name)) {
+            Ok(record) => Ok(parse(&record)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+fn name_for(name: &[u8]) -> Vec<u8> {
+    [name, SUFFIX].concat()
+}
+
+fn parse(record: &[u8]) -> Option<Intent> {
+    let line = record.iter().position(|&b| b == b'\n')?;
+    let head = std::str::from_utf8(&record[..line]).ok()?;
+    let mut words = head.split(' ');
+    let mut word = || words.next();
+    let (verb, inode) = (word()?, word()?.parse().ok()?);
+    let verb = match verb {
+        "replace" => Verb::Replace(inode),
+        "delete" => Verb::Delete,
+        _ => return None,
+    };
+    let kind = match word()? {
+        "file" => Kind::File,
+        "link" => Kind::Link,
+        "dir" => Kind::Dir,
+        _ => return None,
+    };
+    let before = Identity { kind, digest: parse_digest(word()?)? };
+    Some(Intent { path: RelPath::new(&record[line + 1..]).ok()?, verb, before })
+}

@@ -1,0 +1,381 @@
+//! Making staged things visible, and taking things away, without overwriting anything unseen.
+//!
+//! To look first and rename then loses what is written between the two. So nothing is ever renamed
+//! over a name: new things go where nothing is, or trade places with what is there, and *then* we
+//! look at what we got out (`displaced`). This module moves; it does not know why.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use crate::entry::Entry;
+use crate::path::RelPath;
+use crate::replica::claim::{Claim, ClaimError, random};
+use crate::replica::displaced::Settled;
+use crate::replica::examine::kind;
+use crate::replica::failpoint::reach;
+use crate::replica::intent::{Identity, Intent, Verb};
+use crate::replica::probe::{Abilities, probe};
+use crate::replica::root::{Root, is_absence, open_file_at, stamp_of, stat_at};
+use crate::replica::stage::{Stage, Staged};
+use crate::replica::stamp::Stamp;
+use crate::replica::step::{Step, StepError};
+use crate::replica::trash::{Keep, Trash};
+use crate::side::Side;
+use crate::sys::{Lease, Leased};
+
+/// Moves things between the tree, `stage/` and `trash/` of one replica.
+#[derive(Debug)]
+pub struct Publisher {
+    /// The tree.
+    pub root: Arc<Root>,
+    /// Where new things come from and old ones are looked at.
+    pub stage: Stage,
+    /// Where old ones go.
+    pub trash: Trash,
+    /// What the file system can do.
+    pub abilities: Abilities,
+    /// Which side this is, for the names of conflict copies.
+    pub side: Side,
+}
+
+/// A name in an open directory.
+#[derive(Debug)]
+pub struct Spot<'p> {
+    /// The whole path.
+    pub path: &'p RelPath,
+    /// The directory.
+    pub dir: OwnedFd,
+    /// The name in it.
+    pub name: &'p [u8],
+}
+
+/// What became of a publication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// Done; an unseen edit went to this path.
+    Done(Option<RelPath>),
+    /// Something else is there, or nothing any more.
+    Stale,
+    /// Somebody has it open for writing.
+    Busy,
+    /// The directory that was to go holds something.
+    NotEmpty,
+}
+
+/// Why a replica in our care cannot be worked on.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A directory of ours cannot be opened.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// The file system could not be tried out.
+    #[error("cannot try out what the file system of `{}` can do", .path.display())]
+    Probe {
+        /// The root.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
+impl Publisher {
+    /// Opens what belongs to a replica in our care, and tries out its file system. Recovery is the
+    /// next thing to call.
+    pub fn open(
+        root: Arc<Root>,
+        claim: &Claim,
+        side: Side,
+        keep: Keep,
+    ) -> Result<Publisher, OpenError> {
+        let run = random(root.path())? as u64;
+        let stage = Stage::new(claim.stage()?, run);
+        let trash = Trash::new(claim.trash()?, side, keep, run);
+        let abilities = probe(&stage)
+            .map_err(|source| OpenError::Probe { path: root.path().to_owned(), source })?;
+        Ok(Publisher { root, stage, trash, abilities, side })
+    }
+
+    /// Opens the directory of a path; `None` when there is none in our tree.
+    pub fn spot<'p>(&self, path: &'p RelPath) -> Result<Option<Spot<'p>>, StepError> {
+        match self.root.parent(path) {
+            Ok((dir, name)) => Ok(Some(Spot { path, dir, name })),
+            Err(e) if is_absence(&e) => Ok(None),
+            Err(e) => Err(e).step("open the directory"),
+        }
+    }
+
+    /// Brings something staged to a name that is free.
+    pub fn create(&self, spot: &Spot<'_>, staged: &Staged) -> Result<Published, StepError> {
+        let from = (self.stage.handle(), &*staged.name);
+        match self.move_new(from, (spot.dir.as_fd(), spot.name)) {
+            Ok(()) => {
+                reach("created");
+                Ok(Published::Done(None))
+            }
+            Err(Errno::EXIST) => Ok(Published::Stale),
+            Err(e) => Err(e).step("publish under the name"),
+        }
+    }
+
+    /// Brings something staged to a name at which `before` stands.
+    pub fn replace(
+        &self,
+        spot: &Spot<'_>,
+        staged: &Staged,
+        expected: &Stamp,
+        before: &Entry,
+    ) -> Result<Published, StepError> {
+        if self.is_hot(spot.dir.as_fd(), spot.name, expected) {
+            return Ok(Published::Busy);
+        }
+        let verb = Verb::Replace(staged.stamp.ino);
+        let intent = Intent { path: spot.path.clone(), verb, before: Identity::of(before) };
+        if !self.abilities.exchange {
+            return self.replace_by_link(spot, staged, expected, intent);
+        }
+        intent.write(&self.stage, &staged.name)?;
+        reach("intended");
+        let here = spot.dir.as_fd();
+        let (stage, name) = (self.stage.handle(), &*staged.name);
+        let exchanged = writable(here, || {
+            rustix::fs::renameat_with(stage, name, here, spot.name, RenameFlags::EXCHANGE)
+        });
+        if let Err(e) = exchanged {
+            Intent::clear(&self.stage, name);
+            return match e {
+                Errno::NOENT => Ok(Published::Stale),
+                e => Err(e).step("exchange the new version for the old one"),
+            };
+        }
+        reach("exchanged");
+        let settled = self.settle(&intent, name, Some(expected), here);
+        self.replaced(&intent, spot, staged, settled)
+    }
+
+    /// Takes away a file or link at which `before` stands.
+    pub fn remove(
+        &self,
+        spot: &Spot<'_>,
+        expected: &Stamp,
+        before: &Entry,
+    ) -> Result<Published, StepError> {
+        let here = spot.dir.as_fd();
+        if self.is_hot(here, spot.name, expected) {
+            return Ok(Published::Busy);
+        }
+        let name = self.stage.quarantine_name();
+        let before = Identity::of(before);
+        let intent = Intent { path: spot.path.clone(), verb: Verb::Delete, before };
+        intent.write(&self.stage, &name)?;
+        reach("intended");
+        let moved =
+            writable(here, || self.move_new((here, spot.name), (self.stage.handle(), &name)));
+        if let Err(e) = moved {
+            Intent::clear(&self.stage, &name);
+            return match e {
+                Errno::NOENT => Ok(Published::Stale),
+                e => Err(e).step("take the old version out of the directory"),
+            };
+        }
+        reach("quarantined");
+        match self.settle(&intent, &name, Some(expected), here)? {
+            Settled::Trashed => Ok(Published::Done(None)),
+            Settled::Back | Settled::Aside(_) | Settled::NotEmpty => Ok(Published::Stale),
+        }
+    }
+
+    /// Removes a directory that is empty.
+    pub fn remove_directory(&self, spot: &Spot<'_>) -> Result<Published, StepError> {
+        let here = spot.dir.as_fd();
+        match writable(here, || rustix::fs::unlinkat(here, spot.name, AtFlags::REMOVEDIR)) {
+            Ok(()) => Ok(Published::Done(None)),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(Published::Stale),
+            Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(Published::NotEmpty),
+            Err(e) => Err(e).step("remove the directory"),
+        }
+    }
+
+    /// Moves something within the tree to a name that is free.
+    pub fn rename(&self, from: &Spot<'_>, to: &Spot<'_>) -> Result<Published, StepError> {
+        let (old, new) = (from.dir.as_fd(), to.dir.as_fd());
+        let moved =
+            writable(old, || writable(new, || self.move_new((old, from.name), (new, to.name))));
+        match moved {
+            Ok(()) => {
+                reach("renamed");
+                Ok(Published::Done(None))
+            }
+            Err(Errno::EXIST | Errno::NOENT) => Ok(Published::Stale),
+            Err(e) => Err(e).step("rename"),
+        }
+    }
+
+    /// Whether somebody has the file open for writing, as far as one can know.
+    #[must_use]
+    pub fn is_hot(&self, dir: BorrowedFd<'_>, name: &[u8], stamp: &Stamp) -> bool {
+        if !self.abilities.lease || kind(stamp) != FileType::RegularFile {
+            return false;
+        }
+        open_file_at(dir, name).is_ok_and(|file| matches!(Lease::take(&file), Leased::Hot))
+    }
+
+    /// Renames to a name that is free, or fails with EEXIST.
+    pub(super) fn move_new(
+        &self,
+        from: (BorrowedFd<'_>, &[u8]),
+        to: (BorrowedFd<'_>, &[u8]),
+    ) -> Result<(), Errno> {
+        match writable(to.0, || self.move_new_once(from, to)) {
+            // A directory that we may not write cannot be moved to another parent.
+            Err(Errno::ACCESS) => {
+                let dir = open_directory_at(from.0, from.1).ok_or(Errno::ACCESS)?;
+                writable(dir.as_fd(), || writable(to.0, || self.move_new_once(from, to)))
+            }
+            other => other,
+        }
+    }
+
+    /// Removes something staged that was not published, when it still is that.
+    pub fn discard(&self, staged: &Staged) {
+        let stage = self.stage.handle();
+        if stat_at(stage, &staged.name)
+            .is_ok_and(|s| s.is_some_and(|s| s.same_inode(&staged.stamp)))
+        {
+            self.stage.discard(&staged.name);
+        }
+    }
+
+    fn move_new_once(
+        &self,
+        from: (BorrowedFd<'_>, &[u8]),
+        to: (BorrowedFd<'_>, &[u8]),
+    ) -> Result<(), Errno> {
+        if self.abilities.noreplace {
+            return rustix::fs::renameat_with(from.0, from.1, to.0, to.1, RenameFlags::NOREPLACE);
+        }
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        let stamp = stamp_of(&rustix::fs::statat(from.0, from.1, flags)?);
+        if kind(&stamp) == FileType::Directory {
+            // A directory takes the place of an empty one at most, so nothing can be lost.
+            return match rustix::fs::statat(to.0, to.1, flags) {
+                Ok(_) => Err(Errno::EXIST),
+                Err(Errno::NOENT) => rustix::fs::renameat(from.0, from.1, to.0, to.1),
+                Err(e) => Err(e),
+            };
+        }
+        rustix::fs::linkat(from.0, from.1, to.0, to.1, AtFlags::empty())?;
+        rustix::fs::unlinkat(from.0, from.1, AtFlags::empty())
+    }
+
+    /// Without exchange: the old version gets a second name first, then loses the first one. With a
+    /// directory on either side the name is free for a moment.
+    fn replace_by_link(
+        &self,
+        spot: &Spot<'_>,
+        staged: &Staged,
+        expected: &Stamp,
+        intent: Intent,
+    ) -> Result<Published, StepError> {
+        let here = spot.dir.as_fd();
+        let intent = Intent { verb: Verb::Replace(0), ..intent };
+        let aside = self.stage.quarantine_name();
+        intent.write(&self.stage, &aside)?;
+        let (stage, name) = (self.stage.handle(), &*staged.name);
+        let dir = [expected, &staged.stamp].iter().any(|s| kind(s) == FileType::Directory);
+        let step = if dir {
+            self.move_new((here, spot.name), (stage, &aside)).and_then(|()| {
+                reach("linked");
+                self.move_new((stage, name), (here, spot.name))
+            })
+        } else {
+            rustix::fs::linkat(here, spot.name, stage, &*aside, AtFlags::empty()).and_then(|()| {
+                reach("linked");
+                rustix::fs::renameat(stage, name, here, spot.name)
+            })
+        };
+        match step {
+            Ok(()) => {}
+            Err(Errno::NOENT) if stat_at(stage, &aside).is_ok_and(|s| s.is_none()) => {
+                Intent::clear(&self.stage, &aside);
+                return Ok(Published::Stale);
+            }
+            // The second name, or the directory, is sorted out as after a crash.
+            Err(e) => {
+                let _ = self.recover_one(&aside);
+                return Err(e).step("publish under the name");
+            }
+        }
+        reach("exchanged");
+        let settled = self.settle(&intent, &aside, Some(expected), here);
+        if settled.as_ref().is_ok_and(|s| *s == Settled::NotEmpty) {
+            let _ = self.recover_one(&aside);
+            return Ok(Published::NotEmpty);
+        }
+        self.replaced(&intent, spot, staged, settled)
+    }
+
+    fn replaced(
+        &self,
+        intent: &Intent,
+        spot: &Spot<'_>,
+        staged: &Staged,
+        settled: Result<Settled, StepError>,
+    ) -> Result<Published, StepError> {
+        match settled {
+            Ok(Settled::Aside(copy)) => Ok(Published::Done(Some(copy))),
+            Ok(Settled::NotEmpty) => self.exchange_back(spot, staged),
+            Ok(Settled::Trashed | Settled::Back) => Ok(Published::Done(None)),
+            // The new version is in place. What was displaced stays in `stage/` with its intent.
+            Err(e) => {
+                tracing::error!(path = %intent.path, error = %e.problem().detail,
+                    "the old version stays in `.lab3/stage` until the next start");
+                Ok(Published::Done(None))
+            }
+        }
+    }
+
+    /// The displaced directory holds something: it returns to its name.
+    fn exchange_back(&self, spot: &Spot<'_>, staged: &Staged) -> Result<Published, StepError> {
+        let (stage, here) = (self.stage.handle(), spot.dir.as_fd());
+        let name = &*staged.name;
+        rustix::fs::renameat_with(stage, name, here, spot.name, RenameFlags::EXCHANGE)
+            .or_else(|_| self.move_new((stage, name), (here, spot.name)))
+            .step("put the directory back")?;
+        // What came out now is ours, unless somebody wrote to it in this moment.
+        if let Ok(Some(stamp)) = stat_at(stage, name)
+            && !stamp.same_but_renamed(&staged.stamp)
+        {
+            self.aside((stage, name), spot.path, here)?;
+        }
+        Intent::clear(&self.stage, name);
+        Ok(Published::NotEmpty)
+    }
+}
+
+/// Runs a step that changes a directory; when the directory is ours and not writable, makes it so
+/// for the moment.
+pub(super) fn writable<T>(
+    dir: BorrowedFd<'_>,
+    mut act: impl FnMut() -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    match act() {
+        Err(Errno::ACCESS) => {}
+        other => return other,
+    }
+    let mode = stamp_of(&rustix::fs::fstat(dir)?).mode & 0o7777;
+    if mode & 0o200 != 0 || rustix::fs::fchmod(dir, Mode::from_raw_mode(mode | 0o200)).is_err() {
+        return Err(Errno::ACCESS);
+    }
+    let answer = act();
+    let _ = rustix::fs::fchmod(dir, Mode::from_raw_mode(mode));
+    answer
+}
+
+fn open_directory_at(dir: BorrowedFd<'_>, name: &[u8]) -> Option<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(dir, name, flags, Mode::empty()).ok()
+}

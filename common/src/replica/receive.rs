@@ -1,0 +1,152 @@
+//! Getting the content of a new version into `stage/`, from wherever it is.
+
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use crate::entry::{self, Entry};
+use crate::limits::{PIECE_BYTES_MAX, PIECES_IN_FLIGHT_MAX};
+use crate::path::RelPath;
+use crate::replica::commit::Committer;
+use crate::replica::failpoint::reach;
+use crate::replica::source::{Source, SourceError};
+use crate::replica::stage::{StageError, Staged, StagedFile};
+use crate::replica::step::{Step, StepError};
+use crate::wire::message::Content;
+
+/// Pieces that are asked for in one call: enough that the pauses between calls do not matter.
+const PIECES_PER_CALL_MAX: usize = 64 * PIECES_IN_FLIGHT_MAX;
+
+/// Why content did not come.
+#[derive(Debug)]
+pub(super) enum NotReceived {
+    /// It is not, or no longer, where it was said to be.
+    Moved,
+    /// A step failed.
+    Failed(StepError),
+}
+
+impl From<StepError> for NotReceived {
+    fn from(error: StepError) -> NotReceived {
+        NotReceived::Failed(error)
+    }
+}
+
+impl From<SourceError> for NotReceived {
+    fn from(error: SourceError) -> NotReceived {
+        let source = match error {
+            SourceError::Gone => return NotReceived::Moved,
+            SourceError::Lost => io::ErrorKind::ConnectionAborted.into(),
+            SourceError::Io(source) => source,
+        };
+        NotReceived::Failed(StepError { step: "take the content over", source })
+    }
+}
+
+impl Committer {
+    /// Stages an entry, whatever it is.
+    pub(super) fn receive(
+        &self,
+        after: &Entry,
+        content: &Content,
+        durable: bool,
+    ) -> Result<Staged, NotReceived> {
+        let staged = match after {
+            Entry::Dir { mode } => self.publisher.stage.directory(*mode)?,
+            Entry::Link(link) => self.publisher.stage.link(link)?,
+            Entry::File(file) => self.receive_file(file, content, durable)?,
+        };
+        reach("staged");
+        Ok(staged)
+    }
+
+    fn receive_file(
+        &self,
+        file: &entry::File,
+        content: &Content,
+        durable: bool,
+    ) -> Result<Staged, NotReceived> {
+        let mut staged = self.publisher.stage.file(file.size)?;
+        let name = staged.name().to_vec();
+        let received = self.fill(&mut staged, file, content).and_then(|()| {
+            reach("filled");
+            staged.finish(file, durable).map_err(|e| match e {
+                StageError::Other => NotReceived::Moved,
+                StageError::Step(e) => NotReceived::Failed(e),
+            })
+        });
+        if received.is_err() {
+            self.publisher.stage.discard(&name);
+        }
+        received
+    }
+
+    fn fill(
+        &self,
+        staged: &mut StagedFile,
+        file: &entry::File,
+        content: &Content,
+    ) -> Result<(), NotReceived> {
+        match content {
+            Content::None if file.size == 0 => Ok(()),
+            Content::None => Err(NotReceived::Moved),
+            Content::Inline(bytes) if bytes.len() as u64 != file.size => Err(NotReceived::Moved),
+            Content::Inline(bytes) => Ok(staged.write(0, bytes).step("write the staged file")?),
+            Content::Local(path) => self.copy(staged, file, path),
+            Content::Pull(_) | Content::Held(_) => {
+                let mut source = self.supplier.source(content, file)?;
+                fetch_whole(source.as_mut(), staged, file.size)
+            }
+        }
+    }
+
+    /// Takes the content of another path of this replica: its blocks where the file system shares
+    /// them, its bytes otherwise. Either way the digest is verified.
+    fn copy(
+        &self,
+        staged: &mut StagedFile,
+        file: &entry::File,
+        path: &RelPath,
+    ) -> Result<(), NotReceived> {
+        let Ok(from) = self.publisher.root.open_file(path) else { return Err(NotReceived::Moved) };
+        let stat = rustix::fs::fstat(&from).step("look at the file to copy")?;
+        let regular = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
+        if !regular || stat.st_size as u64 != file.size {
+            return Err(NotReceived::Moved);
+        }
+        if rustix::fs::ioctl_ficlone(staged.file(), &from).is_ok() {
+            staged.filled();
+            return Ok(());
+        }
+        let mut buffer = vec![0; PIECE_BYTES_MAX];
+        let mut offset = 0;
+        while offset < file.size {
+            let n = from.read_at(&mut buffer, offset).step("read the file to copy")?;
+            if n == 0 {
+                return Err(NotReceived::Moved);
+            }
+            let n = n.min(usize::try_from(file.size - offset).unwrap_or(n));
+            staged.write(offset, &buffer[..n]).step("write the staged file")?;
+            offset += n as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Takes a whole content over, in order.
+fn fetch_whole(
+    source: &mut dyn Source,
+    staged: &mut StagedFile,
+    size: u64,
+) -> Result<(), NotReceived> {
+    let mut offset = 0;
+    while offset < size {
+        let mut ranges = Vec::new();
+        while offset < size && ranges.len() < PIECES_PER_CALL_MAX {
+            let length = (size - offset).min(PIECE_BYTES_MAX as u64);
+            ranges.push((offset, length as u32));
+            offset += length;
+        }
+        source.fetch(&ranges, &mut |at, piece| staged.write(at, piece))?;
+    }
+    Ok(())
+}

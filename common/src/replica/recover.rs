@@ -1,0 +1,173 @@
+//! After a crash: deciding what lies in `stage/`, before anything else looks at the tree.
+//!
+//! Whatever is there is either new and not published, then it is dropped and will be planned
+//! again; or it came out of the tree, then it is judged as it would have been without the crash.
+//! Nothing is deleted before it is known to be new.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{AtFlags, RenameFlags};
+
+use crate::digest::Digest;
+use crate::path::RelPath;
+use crate::replica::displaced::Settled;
+use crate::replica::examine::{Seen, examine};
+use crate::replica::intent::{Identity, Intent, SUFFIX, Verb};
+use crate::replica::publish::Publisher;
+use crate::replica::root::{is_absence, stat_at};
+use crate::replica::stamp::Stamp;
+use crate::replica::step::{Step, StepError};
+use crate::replica::trash::Reason;
+
+/// What recovery did with one name in `stage/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recovered {
+    /// New and not published: dropped.
+    Dropped,
+    /// The version that was expected at this path: in the trash.
+    Trashed(RelPath),
+    /// An edit of the first path that nobody had seen: at the second.
+    Aside(RelPath, RelPath),
+    /// Back at its path.
+    Restored(RelPath),
+}
+
+impl Publisher {
+    /// Decides everything in `stage/`. What fails stays there, and is named with the step.
+    pub fn recover(&self) -> Result<(Vec<Recovered>, Vec<StepError>), StepError> {
+        let (mut done, mut failed) = (Vec::new(), Vec::new());
+        let mut names = self.stage.names().step("list `.lab3/stage`")?;
+        for name in &mut names {
+            if let Some(subject) = name.strip_suffix(SUFFIX) {
+                *name = subject.to_vec();
+            }
+        }
+        names.sort();
+        names.dedup();
+        for name in names {
+            match self.recover_one(&name) {
+                Ok(recovered) => done.extend(recovered),
+                Err(e) => failed.push(e),
+            }
+        }
+        Ok((done, failed))
+    }
+
+    /// Decides one name in `stage/`.
+    pub(super) fn recover_one(&self, name: &[u8]) -> Result<Option<Recovered>, StepError> {
+        let stage = self.stage.handle();
+        let there = stat_at(stage, name).step("look into `.lab3/stage`")?;
+        let intent = Intent::read(&self.stage, name).step("read what was under way")?;
+        let Some(stamp) = there else {
+            Intent::clear(&self.stage, name);
+            return Ok(None);
+        };
+        let Some(intent) = intent else {
+            return self.without_intent(name).map(Some);
+        };
+        if intent.verb == Verb::Replace(stamp.ino) {
+            return self.drop_new(name).map(Some);
+        }
+        let (path, home) = self.home(&intent.path)?;
+        let at_path = stat_at(home.as_fd(), path.name()).step("look at the path")?;
+        if intent.verb == Verb::Replace(0) {
+            // Without exchange: a second name of what stands there, or not yet replaced.
+            if at_path.is_some_and(|s| s.same_inode(&stamp)) {
+                return self.drop_new(name).map(Some);
+            }
+            let back = (home.as_fd(), path.name());
+            if at_path.is_none() && self.move_new((stage, name), back).is_ok() {
+                Intent::clear(&self.stage, name);
+                return Ok(Some(Recovered::Restored(path)));
+            }
+        }
+        let moved = Intent { path: path.clone(), ..intent.clone() };
+        let recovered = match self.settle(&moved, name, None, home.as_fd())? {
+            Settled::Trashed => Recovered::Trashed(intent.path),
+            Settled::Aside(copy) => Recovered::Aside(intent.path, copy),
+            Settled::Back => Recovered::Restored(path),
+            Settled::NotEmpty => self.return_directory(&moved, name, at_path, &home)?,
+        };
+        Ok(Some(recovered))
+    }
+
+    /// A directory was displaced that holds something: the new version leaves its place again.
+    fn return_directory(
+        &self,
+        intent: &Intent,
+        name: &[u8],
+        at_path: Option<Stamp>,
+        home: &OwnedFd,
+    ) -> Result<Recovered, StepError> {
+        let stage = self.stage.handle();
+        let place = (home.as_fd(), intent.path.name());
+        let ours = at_path.is_some_and(|s| intent.verb == Verb::Replace(s.ino));
+        if ours {
+            let flags = RenameFlags::EXCHANGE;
+            rustix::fs::renameat_with(stage, name, place.0, place.1, flags)
+                .step("put the directory back")?;
+            // It is the new version, or an edit of it: who knows.
+            self.to_trash(name, &intent.path)?;
+            Intent::clear(&self.stage, name);
+            return Ok(Recovered::Restored(intent.path.clone()));
+        }
+        let recovered = match self.move_new((stage, name), place) {
+            Ok(()) => Recovered::Restored(intent.path.clone()),
+            Err(_) => {
+                let copy = self.aside((stage, name), &intent.path, home.as_fd())?;
+                Recovered::Aside(intent.path.clone(), copy)
+            }
+        };
+        Intent::clear(&self.stage, name);
+        Ok(recovered)
+    }
+
+    fn drop_new(&self, name: &[u8]) -> Result<Recovered, StepError> {
+        self.stage.discard(name);
+        Intent::clear(&self.stage, name);
+        Ok(Recovered::Dropped)
+    }
+
+    /// What is new is dropped; what came out of the tree, or has a name that we never give, goes to
+    /// the trash.
+    fn without_intent(&self, name: &[u8]) -> Result<Recovered, StepError> {
+        if name.starts_with(b"n-") {
+            return self.drop_new(name);
+        }
+        let path = RelPath::new([b"found-in-stage-".as_slice(), name].concat())
+            .map_err(io::Error::other)
+            .step("name what was found in `.lab3/stage`")?;
+        self.to_trash(name, &path)?;
+        Ok(Recovered::Trashed(path))
+    }
+
+    fn to_trash(&self, name: &[u8], path: &RelPath) -> Result<(), StepError> {
+        let stage = self.stage.handle();
+        let digest = match examine(stage, name, None) {
+            Ok(Seen::There(row)) => Identity::of(&row.entry).digest,
+            _ => Digest::of(b""),
+        };
+        if rustix::fs::unlinkat(stage, name, AtFlags::REMOVEDIR).is_err() {
+            self.trash.put((stage, name), path, Reason::Recovered, digest)?;
+        }
+        Ok(())
+    }
+
+    /// The directory of a path, or the nearest one above that is left, with the path there.
+    fn home(&self, path: &RelPath) -> Result<(RelPath, OwnedFd), StepError> {
+        let mut path = path.clone();
+        loop {
+            match self.root.parent(&path) {
+                Ok((dir, _)) => return Ok((path, dir)),
+                Err(e) if is_absence(&e) && path.parent().is_some() => {
+                    let above = path.parent().and_then(|p| p.parent());
+                    path = RelPath::within(above.as_ref(), path.name())
+                        .map_err(io::Error::other)
+                        .step("find a place for what was displaced")?;
+                }
+                Err(e) => return Err(e).step("open the directory"),
+            }
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Receiving content aside: what is in `stage/` is invisible until it is whole.
+//!
+//! Names in `stage/` are random, made new and never followed, so a link that somebody put there
+//! leads nothing astray. `n-…` is new and not ours to keep; `q-…` was taken out of the tree and
+//! must never be deleted unseen; `….intent` says what is under way with the name before the dot.
+//! Of permissions only the nine bits are taken over: no set-id bit ever comes from the other side.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
+
+use crate::digest::{Digest, Hasher};
+use crate::entry::{self, Entry};
+use crate::replica::examine::digest_of;
+use crate::replica::note;
+use crate::replica::root::{stamp_of, stat_at};
+use crate::replica::stamp::Stamp;
+use crate::replica::step::{Step, StepError};
+use crate::time::Timestamp;
+
+/// Aligned runs of zero bytes of this length become holes.
+const HOLE_BYTES_MIN: usize = 4096;
+
+/// The open `stage/` of one replica, on the file system of its root.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    dir: Arc<OwnedFd>,
+    run: u64,
+    next: Arc<AtomicU64>,
+}
+
+/// A file that is being received.
+pub struct StagedFile {
+    file: File,
+    name: Vec<u8>,
+    size: u64,
+    hasher: Hasher,
+    /// Everything before it has arrived in order and is hashed.
+    hashed: u64,
+    in_order: bool,
+}
+
+/// Something whole in `stage/`, not yet published.
+#[derive(Clone, Debug)]
+pub struct Staged {
+    /// Its name in `stage/`.
+    pub name: Vec<u8>,
+    /// Its stamp.
+    pub stamp: Stamp,
+}
+
+/// Why a received file is not what was announced.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// Its content is another.
+    #[error("the content that arrived is not the one that was announced")]
+    Other,
+    /// A step failed.
+    #[error(transparent)]
+    Step(#[from] StepError),
+}
+
+impl Stage {
+    /// Takes the open directory; `run` is random.
+    #[must_use]
+    pub fn new(dir: OwnedFd, run: u64) -> Stage {
+        Stage { dir: Arc::new(dir), run, next: Arc::default() }
+    }
+
+    /// The handle on `stage/`.
+    #[must_use]
+    pub fn handle(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// A fresh name for something new.
+    #[must_use]
+    pub fn new_name(&self) -> Vec<u8> {
+        self.fresh('n')
+    }
+
+    /// A fresh name for something that is taken out of the tree.
+    #[must_use]
+    pub fn quarantine_name(&self) -> Vec<u8> {
+        self.fresh('q')
+    }
+
+    /// Starts receiving a file of `size` bytes.
+    pub fn file(&self, size: u64) -> Result<StagedFile, StepError> {
+        let name = self.new_name();
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&*self.dir, &*name, flags, Mode::from_raw_mode(0o600))
+            .step("create a file in `.lab3/stage`")?;
+        let file = File::from(fd);
+        let staged =
+            StagedFile { file, name, size, hasher: Hasher::default(), hashed: 0, in_order: true };
+        if let Err(e) = staged.file.set_len(size) {
+            self.discard(&staged.name);
+            return Err(e).step("give the staged file its size");
+        }
+        Ok(staged)
+    }
+
+    /// Stages a link.
+    pub fn link(&self, link: &entry::Link) -> Result<Staged, StepError> {
+        let name = self.new_name();
+        rustix::fs::symlinkat(&*link.target, &*self.dir, &*name)
+            .step("create a link in `.lab3/stage`")?;
+        let times = times(link.modified);
+        let _ = rustix::fs::utimensat(&*self.dir, &*name, &times, AtFlags::SYMLINK_NOFOLLOW);
+        self.look(name)
+    }
+
+    /// Stages a directory. It stays writable for us until it is published: one that is not cannot
+    /// be moved to another parent.
+    pub fn directory(&self, mode: u32) -> Result<Staged, StepError> {
+        let name = self.new_name();
+        rustix::fs::mkdirat(&*self.dir, &*name, Mode::from_raw_mode(0o700))
+            .step("create a directory in `.lab3/stage`")?;
+        rustix::fs::chmodat(
+            &*self.dir,
+            &*name,
+            Mode::from_raw_mode(mode & 0o777 | 0o700),
+            AtFlags::empty(),
+        )
+        .step("set the mode of the staged directory")?;
+        self.look(name)
+    }
+
+    /// Removes something that was never published. What cannot be removed is left to recovery.
+    pub fn discard(&self, name: &[u8]) {
+        if rustix::fs::unlinkat(&*self.dir, name, AtFlags::empty()).is_err() {
+            let _ = rustix::fs::unlinkat(&*self.dir, name, AtFlags::REMOVEDIR);
+        }
+    }
+
+    /// The names in `stage/`.
+    pub fn names(&self) -> io::Result<Vec<Vec<u8>>> {
+        note::names(self.handle())
+    }
+
+    fn look(&self, name: Vec<u8>) -> Result<Staged, StepError> {
+        let stamp = stat_at(self.handle(), &name)
+            .and_then(|s| s.ok_or_else(|| io::ErrorKind::NotFound.into()))
+            .step("look at what was staged")?;
+        Ok(Staged { name, stamp })
+    }
+
+    fn fresh(&self, sort: char) -> Vec<u8> {
+        let count = self.next.fetch_add(1, Ordering::Relaxed);
+        format!("{sort}-{:016x}-{count:x}", self.run).into_bytes()
+    }
+}
+
+impl StagedFile {
+    /// Its name in `stage/`.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// The open file, for who can fill it faster than by [`StagedFile::write`].
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Says that the file was filled by other means: it will be read to be verified.
+    pub fn filled(&mut self) {
+        self.in_order = false;
+    }
+
+    /// Writes a piece. Zeros are left out, so that a sparse file stays sparse.
+    pub fn write(&mut self, offset: u64, piece: &[u8]) -> io::Result<()> {
+        if offset.checked_add(piece.len() as u64).is_none_or(|end| end > self.size) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "more content than announced"));
+        }
+        if offset == self.hashed {
+            self.hasher.update(piece);
+            self.hashed += piece.len() as u64;
+        } else {
+            self.in_order = false;
+        }
+        write_sparse(&self.file, offset, piece, self.in_order)
+    }
+
+    /// Verifies the content, sets mode and time, and flushes when it is to be `durable`.
+    pub fn finish(self, file: &entry::File, durable: bool) -> Result<Staged, StageError> {
+        if self.digest()? != file.digest || self.size != file.size {
+            return Err(StageError::Other);
+        }
+        rustix::fs::fchmod(&self.file, Mode::from_raw_mode(file.mode & 0o777))
+            .step("set the mode of the staged file")?;
+        rustix::fs::futimens(&self.file, &times(file.modified))
+            .step("set the time of the staged file")?;
+        if durable {
+            self.file.sync_all().step("flush the staged file")?;
+        }
+        let stat = rustix::fs::fstat(&self.file).step("look at the staged file")?;
+        Ok(Staged { name: self.name, stamp: stamp_of(&stat) })
+    }
+
+    fn digest(&self) -> Result<Digest, StepError> {
+        if self.in_order && self.hashed == self.size {
+            return Ok(self.hasher.finish());
+        }
+        digest_of(&self.file).step("read the staged file again")
+    }
+}
+
+/// The permission bits and the time that are taken over from an entry of the other side.
+#[must_use]
+pub fn plain(entry: &Entry) -> Entry {
+    match entry {
+        Entry::File(file) => Entry::File(entry::File { mode: file.mode & 0o777, ..file.clone() }),
+        Entry::Dir { mode } => Entry::Dir { mode: mode & 0o777 },
+        Entry::Link(_) => entry.clone(),
+    }
+}
+
+/// Times for a file: the last modification; the last access is left as it is.
+#[must_use]
+pub fn times(modified: Timestamp) -> Timestamps {
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
+        last_modification: Timespec { tv_sec: modified.seconds, tv_nsec: modified.nanos.into() },
+    }
+}
+
+fn write_sparse(file: &File, offset: u64, piece: &[u8], fresh: bool) -> io::Result<()> {
+    // What was written before must be overwritten, even by zeros.
+    if !fresh {
+        return file.write_all_at(piece, offset);
+    }
+    let lead = (HOLE_BYTES_MIN as u64 - offset % HOLE_BYTES_MIN as u64) % HOLE_BYTES_MIN as u64;
+    let (head, body) = piece.split_at(piece.len().min(lead as usize));
+    file.write_all_at(head, offset)?;
+    let start = offset + head.len() as u64;
+    let mut data: Option<usize> = None;
+    for (i, block) in body.chunks(HOLE_BYTES_MIN).enumerate() {
+        let at = i * HOLE_BYTES_MIN;
+        let hole = block.len() == HOLE_BYTES_MIN && block.iter().all(|&b| b == 0);
+        match (hole, data) {
+            (false, None) => data = Some(at),
+            (true, Some(from)) => {
+                file.write_all_at(&body[from..at], start + from as u64)?;
+                data = None;
+            }
+            _ => {}
+        }
+    }
+    match data {
+        Some(from) => file.write_all_at(&body[from..], start + from as u64),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,220 @@
+//! Versions that were replaced or deleted, kept for a while.
+//!
+//! The inode itself is moved here, so that even a write that comes late, through a descriptor that
+//! somebody still holds, is kept. A version `ID` has a record `ID.about` beside it. The record is
+//! written first: a version is never without one, a record without a version is dropped.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustix::fs::AtFlags;
+
+use crate::digest::Digest;
+use crate::path::RelPath;
+use crate::replica::note;
+use crate::replica::root::{open_file_at, stat_at};
+use crate::replica::step::{Step, StepError};
+use crate::side::Side;
+use crate::time::Timestamp;
+
+const ABOUT: &[u8] = b".about";
+/// Nothing younger is ever pruned: a late writer must find its inode for that long.
+const AGE_SECONDS_MIN: i64 = 3600;
+
+/// How much is kept and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// For how long.
+    pub age: Duration,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+impl Default for Keep {
+    fn default() -> Keep {
+        Keep { age: Duration::from_secs(7 * 24 * 3600), bytes: 10 << 30 }
+    }
+}
+
+/// Why a version is in the trash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Another version took its name.
+    Replaced,
+    /// It was deleted.
+    Deleted,
+    /// It was found after a crash.
+    Recovered,
+}
+
+/// A version in the trash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trashed {
+    /// Its name in the trash.
+    pub id: String,
+    /// Where it was.
+    pub path: RelPath,
+    /// When it came here.
+    pub time: Timestamp,
+    /// Why.
+    pub reason: Reason,
+    /// At which side.
+    pub side: Side,
+    /// Its content; of a link, its target's digest. A late writer may have changed it since.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// The open `trash/` of one replica, on the file system of its root.
+#[derive(Debug)]
+pub struct Trash {
+    dir: OwnedFd,
+    side: Side,
+    keep: Keep,
+    run: u64,
+    next: AtomicU64,
+    /// One pruning at a time.
+    pruning: Mutex<()>,
+}
+
+impl Trash {
+    /// Takes the open directory; `run` is random.
+    #[must_use]
+    pub fn new(dir: OwnedFd, side: Side, keep: Keep, run: u64) -> Trash {
+        Trash { dir, side, keep, run, next: AtomicU64::new(0), pruning: Mutex::new(()) }
+    }
+
+    /// The handle on `trash/`.
+    #[must_use]
+    pub fn handle(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// Moves something that was at `path` here; answers its name.
+    pub fn put(
+        &self,
+        from: (BorrowedFd<'_>, &[u8]),
+        path: &RelPath,
+        reason: Reason,
+        digest: Digest,
+    ) -> Result<String, StepError> {
+        let count = self.next.fetch_add(1, Ordering::Relaxed);
+        let now = Timestamp::now();
+        let id = format!("{:011}-{:016x}-{count:x}", now.seconds.max(0), self.run);
+        let about = about_name(&id);
+        let record = [
+            format!("{} {:09} {reason} {} {digest}\n", now.seconds, now.nanos, self.side)
+                .as_bytes(),
+            path.as_bytes(),
+        ]
+        .concat();
+        note::write(self.handle(), &about, &record).step("write a record in the trash")?;
+        let moved = rustix::fs::renameat(from.0, from.1, &self.dir, &*id);
+        if moved.is_err() {
+            let _ = note::remove(self.handle(), &about);
+        }
+        moved.step("move the old version to the trash")?;
+        Ok(id)
+    }
+
+    /// Takes a version out of the trash again: it was moved elsewhere.
+    pub fn forget(&self, id: &str) {
+        let _ = note::remove(self.handle(), &about_name(id));
+    }
+
+    /// Everything in the trash, the oldest first.
+    pub fn list(&self) -> io::Result<Vec<Trashed>> {
+        let mut found = Vec::new();
+        for name in note::names(self.handle())? {
+            let Some(id) = name.strip_suffix(ABOUT) else { continue };
+            let Some(stamp) = stat_at(self.handle(), id)? else { continue };
+            let record = note::read(self.handle(), &name)?;
+            let Some(trashed) = parse(id, &record, stamp.size) else { continue };
+            found.push(trashed);
+        }
+        found.sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
+        Ok(found)
+    }
+
+    /// A version with this content, opened for reading.
+    pub fn find(&self, digest: Digest) -> io::Result<Option<File>> {
+        let found = self.list()?.into_iter().rev().find(|t| t.digest == digest);
+        found.map(|t| self.open(&t.id)).transpose()
+    }
+
+    /// Opens a version for reading.
+    pub fn open(&self, id: &str) -> io::Result<File> {
+        open_file_at(self.handle(), id.as_bytes())
+    }
+
+    /// Removes what is too old, then the oldest until the rest is small enough. Answers how many.
+    pub fn prune(&self, now: Timestamp) -> io::Result<usize> {
+        let Ok(_one) = self.pruning.try_lock() else { return Ok(0) };
+        let all = self.list()?;
+        let mut bytes: u64 = all.iter().map(|t| t.size).sum();
+        let age_max = i64::try_from(self.keep.age.as_secs()).unwrap_or(i64::MAX);
+        let mut removed = 0;
+        for trashed in all {
+            let age = now.seconds.saturating_sub(trashed.time.seconds);
+            if age < AGE_SECONDS_MIN || (age <= age_max && bytes <= self.keep.bytes) {
+                break;
+            }
+            rustix::fs::unlinkat(&self.dir, &*trashed.id, AtFlags::empty())?;
+            self.forget(&trashed.id);
+            bytes -= trashed.size;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Reason::Replaced => "replaced",
+            Reason::Deleted => "deleted",
+            Reason::Recovered => "recovered",
+        })
+    }
+}
+
+fn about_name(id: &str) -> Vec<u8> {
+    [id.as_bytes(), ABOUT].concat()
+}
+
+fn parse(id: &[u8], record: &[u8], size: u64) -> Option<Trashed> {
+    let line = record.iter().position(|&b| b == b'\n')?;
+    let head = std::str::from_utf8(&record[..line]).ok()?;
+    let mut words = head.split(' ');
+    let mut word = || words.next();
+    let time = Timestamp { seconds: word()?.parse().ok()?, nanos: word()?.parse().ok()? };
+    let reason = match word()? {
+        "replaced" => Reason::Replaced,
+        "deleted" => Reason::Deleted,
+        "recovered" => Reason::Recovered,
+        _ => return None,
+    };
+    let side = if word()? == "A" { Side::A } else { Side::B };
+    let digest = parse_digest(word()?)?;
+    let path = RelPath::new(&record[line + 1..]).ok()?;
+    let id = String::from_utf8(id.to_vec()).ok()?;
+    Some(Trashed { id, path, time, reason, side, digest, size })
+}
+
+/// Reads a digest that was written in hexadecimal digits.
+#[must_use]
+pub fn parse_digest(text: &str) -> Option<Digest> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (i, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
+    }
+    Some(Digest(bytes))
+}
