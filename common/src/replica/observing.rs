@@ -36,17 +36,8 @@ const YOUNG_MS: u64 = 25;
 const FEW: usize = 3;
 /// So many bytes of content are kept in memory by one look.
 const KEEP_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// When most of the tree is going, telling that is put off so often at most.
-const PUT_OFF_MAX: u32 = 50;
 /// So many unreadable paths are tried again at a time.
 const RETRIES_MAX: usize = 1000;
-
-/// Whether what was seen is told.
-enum Belief {
-    Told,
-    /// More of it is on the way: look again before anything is said.
-    TooEarly,
-}
 
 /// The thread's state.
 pub(super) struct Observing {
@@ -62,9 +53,6 @@ pub(super) struct Observing {
     pub(super) halt: Option<Halt>,
     /// The same, for the other thread.
     halted: Arc<AtomicBool>,
-    /// How many entries had gone at the last look, when those were so many that it was not told,
-    /// and how often that was put off.
-    vanishing: (usize, u32),
     /// Somebody said that the root may be empty.
     approved: bool,
     hash: Sender<RelPath>,
@@ -124,7 +112,6 @@ impl Observing {
             start: Instant::now(),
             halt: None,
             halted,
-            vanishing: (0, 0),
             approved: false,
             hash,
             flush,
@@ -275,16 +262,15 @@ impl Observing {
         }
     }
 
-    /// Whether to wait for somebody who is writing. Unknown counts as yes.
+    /// Whether to wait for somebody who is writing. Unknown counts as yes. So does emptiness: a
+    /// file that is just being created has no writer for an instant.
     fn is_being_written(&self, path: &RelPath) -> bool {
-        let Some(probe) = self.settings.probe else {
-            return self.root.stat(path).is_ok_and(|s| s.is_some_and(|s| s.is_file()));
-        };
         match self.root.stat(path) {
-            Ok(Some(stamp)) if stamp.is_file() => {
-                let file = self.root.open_file(path);
-                file.is_ok_and(|file| probe(&file) != Some(false))
+            Ok(Some(stamp)) if stamp.is_file() && stamp.size > 0 => {
+                let Some(probe) = self.settings.probe else { return true };
+                self.root.open_file(path).is_ok_and(|file| probe(&file) != Some(false))
             }
+            Ok(Some(stamp)) => stamp.is_file(),
             _ => false,
         }
     }
@@ -366,17 +352,10 @@ impl Observing {
         }
         let ticket = self.known.look();
         let whole = marks.contains_key(&None);
-        let mut seen = self.scan(&marks, whole);
-        match self.believe(&mut seen, whole) {
-            Ok(Belief::Told) => {}
-            Ok(Belief::TooEarly) => {
-                seen = Seen::default();
-                seen.again.extend(marks.iter().map(|(p, m)| (p.clone(), (m.depth, m.read))));
-            }
-            Err(halt) => {
-                self.halt(halt);
-                seen = Seen::default();
-            }
+        let mut seen = self.scan(&marks, whole, everything);
+        if let Err(halt) = self.believe(&mut seen, whole) {
+            self.halt(halt);
+            seen = Seen::default();
         }
         if scrub {
             self.drain();
@@ -396,7 +375,7 @@ impl Observing {
         }
     }
 
-    fn scan(&mut self, marks: &BTreeMap<Place, Mark>, whole: bool) -> Seen {
+    fn scan(&mut self, marks: &BTreeMap<Place, Mark>, whole: bool, now: bool) -> Seen {
         let manner = Manner {
             keep_bytes: if whole { 0 } else { INLINE_BYTES_MAX },
             keep_bytes_together: KEEP_BYTES_MAX,
@@ -404,6 +383,7 @@ impl Observing {
             postpone_bytes: if self.is_first { u64::MAX } else { self.settings.large_bytes },
             probe: self.settings.probe,
             coarse: self.coarse,
+            patient: !whole && !now,
         };
         let ground = Ground {
             root: &self.root,
@@ -416,7 +396,7 @@ impl Observing {
     }
 
     /// Whether what was seen can be the truth.
-    fn believe(&mut self, seen: &mut Seen, whole: bool) -> Result<Belief, Halt> {
+    fn believe(&mut self, seen: &mut Seen, whole: bool) -> Result<(), Halt> {
         if let Some(error) = seen.root_error.take() {
             let path = self.root.path().display();
             return Err(Halt::Lost(format!("cannot list `{path}`: {error}")));
@@ -429,19 +409,12 @@ impl Observing {
             guard::identity(&self.root)?;
         }
         let known = self.known.len();
-        let is_flood = !whole && absences >= self.settings.emptied_min && absences * 2 >= known;
-        if is_flood && absences > self.vanishing.0 && self.vanishing.1 < PUT_OFF_MAX {
-            // Who empties a tree is seldom done at the first look; what it is shows at the end.
-            self.vanishing = (absences, self.vanishing.1 + 1);
-            return Ok(Belief::TooEarly);
-        }
-        self.vanishing = (0, 0);
         let few = if whole { 1 } else { self.settings.emptied_min };
         if absences >= few && absences == known && !self.approved {
             guard::emptied(&self.root, known)?;
         }
         self.approved &= !whole;
-        Ok(Belief::Told)
+        Ok(())
     }
 
     fn count_missed(&mut self, seen: &Seen, marked: &BTreeMap<Place, Mark>) {

@@ -44,12 +44,14 @@ pub fn is_open_for_writing(file: &File) -> Option<bool> {
     }
 }
 
-/// Reads the file of this name in an open directory, keeping contents of at most `keep` bytes.
+/// Reads the file of this name in an open directory, keeping contents of at most `keep` bytes. With
+/// patience, a file that is open for writing counts as moving.
 pub fn content(
     directory: BorrowedFd<'_>,
     name: &[u8],
     keep: u64,
     probe: Option<WriterProbe>,
+    patient: bool,
 ) -> io::Result<Content> {
     for _ in 0..TRIES {
         let mut file = match open_file_at(directory, name) {
@@ -58,6 +60,9 @@ pub fn content(
             Err(e) => return Err(e),
         };
         if probe.is_some_and(|writes| writes(&file) == Some(true)) {
+            if patient {
+                return Ok(Content::Moving);
+            }
             // Stores through a mapping reach the time of modification only when they are flushed.
             rustix::fs::fdatasync(&file)?;
         }

@@ -116,7 +116,8 @@ impl Scan<'_> {
         let manner = self.ground.manner;
         let room = manner.keep_bytes_together.saturating_sub(self.seen.kept_bytes);
         let keep = manner.keep_bytes.min(room);
-        match read::content(dir, path.name(), keep, manner.probe) {
+        let patient = manner.patient && !must_read;
+        match read::content(dir, path.name(), keep, manner.probe, patient) {
             Ok(Content::Whole(row, bytes)) => {
                 self.seen.kept_bytes += bytes.as_ref().map_or(0, |b| b.len() as u64);
                 self.found(path, row, bytes);
