@@ -16,6 +16,7 @@ mod failpoint;
 mod flush;
 pub mod guard;
 mod hashing;
+mod heed;
 pub mod ignore;
 pub mod intent;
 pub mod known;

@@ -21,7 +21,7 @@ use crate::replica::known::{Finding, Known};
 use crate::replica::observer::{Command, Input, ObserverError, Ready, Settings};
 use crate::replica::root::Root;
 use crate::replica::scan::{Follow, Ground, Manner, Seen, scan};
-use crate::replica::watch::{Hint, Watch, Watched};
+use crate::replica::watch::{Watch, Watched};
 use crate::replica::{condition::Conditions, flush};
 use crate::time::Moment;
 use crate::wire::message::Report;
@@ -46,7 +46,7 @@ pub(super) struct Observing {
     pub(super) known: Arc<Known>,
     inbox: Receiver<Input>,
     pub(super) watch: Watch,
-    patterns: Patterns,
+    pub(super) patterns: Patterns,
     pub(super) dirty: Dirty,
     coarse: bool,
     start: Instant,
@@ -62,9 +62,9 @@ pub(super) struct Observing {
     pub(super) barriers: Vec<Barrier>,
     pub(super) cookies: u64,
     /// Renames of which only the first half has arrived.
-    halves: BTreeSet<usize>,
+    pub(super) halves: BTreeSet<usize>,
     conditions: Conditions,
-    next_guard: Moment,
+    pub(super) next_guard: Moment,
     next_poll: Moment,
     next_scrub: Option<Moment>,
     is_first: bool,
@@ -221,57 +221,6 @@ impl Observing {
                 self.next_guard = now;
             }
             Command::Stop => self.stopping = true,
-        }
-    }
-
-    fn hint(&mut self, hint: Hint) {
-        let now = self.now();
-        match hint {
-            Hint::Touched(path) => self.dirty.mark(Some(path), Depth::Entry, now),
-            Hint::Closed(path) => self.dirty.mark_read(path, now),
-            Hint::Wrote(path) => {
-                if self.dirty.covers(&path) || self.is_being_written(&path) {
-                    self.dirty.wrote(path, now);
-                } else {
-                    self.dirty.mark_read(path, now);
-                }
-            }
-            Hint::Created(path) => {
-                if self.is_being_written(&path) {
-                    self.dirty.wrote(path, now);
-                } else {
-                    self.dirty.mark(Some(path), Depth::Entry, now);
-                }
-            }
-            Hint::Moved { path, pair } => {
-                match pair {
-                    Some((number, true)) => {
-                        self.halves.insert(number);
-                    }
-                    Some((number, false)) => {
-                        self.halves.remove(&number);
-                    }
-                    None => {}
-                }
-                self.watch.forget(&path);
-                self.dirty.mark(Some(path), Depth::Deep, now);
-            }
-            Hint::Cookie(name) => self.cookie_arrived(&name),
-            Hint::Root => self.next_guard = now,
-            Hint::Anywhere => self.renew(),
-        }
-    }
-
-    /// Whether to wait for somebody who is writing. Unknown counts as yes. So does emptiness: a
-    /// file that is just being created has no writer for an instant.
-    fn is_being_written(&self, path: &RelPath) -> bool {
-        match self.root.stat(path) {
-            Ok(Some(stamp)) if stamp.is_file() && stamp.size > 0 => {
-                let Some(probe) = self.settings.probe else { return true };
-                self.root.open_file(path).is_ok_and(|file| probe(&file) != Some(false))
-            }
-            Ok(Some(stamp)) => stamp.is_file(),
-            _ => false,
         }
     }
 
