@@ -17,6 +17,7 @@ mod failpoint;
 pub mod flush;
 pub mod guard;
 pub mod hashing;
+pub mod heed;
 pub mod ignore;
 pub mod intent;
 pub mod known;
