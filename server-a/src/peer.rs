@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -157,25 +156,23 @@ fn words(error: &LinkError) -> String {
     text
 }
 
-fn hear<'h>(
+async fn hear(
     mut incoming: Incoming<PeerMessage, TcpStream>,
-    outgoing: &'h Outgoing<PeerMessage>,
-    link: &'h Link,
-    asker: &'h Asker,
-    giver: &'h Giver,
-    tell: &'h impl Fn(Event),
-) -> impl Future<Output = LinkError> + 'h {
-    async move {
-        loop {
-            match incoming.next().await {
-                Ok(PeerMessage::Report(Report::Synced { id, durable })) => link.synced(id, durable),
-                Ok(PeerMessage::Report(report)) => tell(Event::Reported(Side::B, report)),
-                Ok(PeerMessage::Ask(ask)) => giver.answer(ask, outgoing),
-                Ok(PeerMessage::Give(give)) => asker.take(give),
-                // An agent gives no orders.
-                Ok(PeerMessage::Order(_) | PeerMessage::Ping | PeerMessage::Pong) => {}
-                Err(error) => return error,
-            }
+    outgoing: &Outgoing<PeerMessage>,
+    link: &Link,
+    asker: &Asker,
+    giver: &Giver,
+    tell: &impl Fn(Event),
+) -> LinkError {
+    loop {
+        match incoming.next().await {
+            Ok(PeerMessage::Report(Report::Synced { id, durable })) => link.synced(id, durable),
+            Ok(PeerMessage::Report(report)) => tell(Event::Reported(Side::B, report)),
+            Ok(PeerMessage::Ask(ask)) => giver.answer(ask, outgoing),
+            Ok(PeerMessage::Give(give)) => asker.take(give),
+            // An agent gives no orders.
+            Ok(PeerMessage::Order(_) | PeerMessage::Ping | PeerMessage::Pong) => {}
+            Err(error) => return error,
         }
     }
 }

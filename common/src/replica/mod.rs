@@ -31,6 +31,7 @@ pub mod place;
 pub mod probe;
 pub mod publish;
 pub mod read;
+pub mod rebuild;
 pub mod receive;
 pub mod recover;
 pub mod root;

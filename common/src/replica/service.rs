@@ -57,7 +57,7 @@ impl Settings {
 
     fn keep(&self) -> Keep {
         let days = Duration::from_secs(self.options.trash_days.saturating_mul(86_400));
-        Keep { age: days, bytes: self.options.trash_gib.saturating_mul(1 << 30), ..Keep::default() }
+        Keep { age: days, bytes: self.options.trash_gib.saturating_mul(1 << 30) }
     }
 }
 
