@@ -20,15 +20,14 @@ use crate::replica::known::{Known, Reporter, Row};
 use crate::replica::lanes::Lanes;
 use crate::replica::observer::{self, Command, Observer, ObserverError, ObserverHandle};
 use crate::replica::place::{Clash, Place};
-use crate::replica::probe::probe;
-use crate::replica::publish::Publisher;
+use crate::replica::publish::{self, Publisher};
 use crate::replica::root::{Root, RootError};
 use crate::replica::saving::Saving;
 use crate::replica::source::Supplier;
-use crate::replica::stage::{Stage, StagedFile};
+use crate::replica::stage::StagedFile;
 use crate::replica::step::StepError;
 use crate::replica::supply::supply;
-use crate::replica::trash::{Keep, Reason, Trash};
+use crate::replica::trash::{Keep, Reason};
 use crate::side::Side;
 use crate::store::{self, Store, StoreError};
 use crate::wire::message::{Hello, Order, ReplicaId, Role};
@@ -76,6 +75,9 @@ pub enum OpenError {
     /// What a crash left cannot be looked at.
     #[error(transparent)]
     Recover(#[from] StepError),
+    /// Its staging area or its trash cannot be used.
+    #[error(transparent)]
+    Publish(#[from] publish::OpenError),
     /// It cannot be observed.
     #[error(transparent)]
     Observe(#[from] ObserverError),
@@ -121,22 +123,13 @@ impl Replica {
             let path = root.path().to_path_buf();
             move |source| OpenError::Step { step, path, source }
         };
-        let run = crate::replica::claim::random(root.path())? as u64;
-        let stage = Stage::new(claim.stage()?, run);
-        let abilities = probe(&stage).map_err(failed("probe the file system"))?;
-        let trash = Trash::new(claim.trash()?, settings.side, settings.keep(), run);
-        let publisher = Arc::new(Publisher {
-            root: root.clone(),
-            stage,
-            trash,
-            abilities,
-            side: settings.side,
-        });
+        let publisher = Publisher::open(root.clone(), &claim, settings.side, settings.keep())?;
+        let publisher = Arc::new(publisher);
         recover(&publisher)?;
         let observing = observer::Settings {
             watches_max: settings.options.watches_max,
             scrub_ms: settings.options.scrub_every().map(|every| every.as_millis() as u64),
-            lacks: abilities.lacks(),
+            lacks: publisher.abilities.lacks(),
             ..observer::Settings::default()
         };
         let observer = Observer::start(observing, root.clone(), known.clone())?;
