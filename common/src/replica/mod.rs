@@ -5,7 +5,6 @@
 //! of its own; it has no opinion: what to do is decided by the coordinator.
 
 pub mod apply;
-pub mod aside;
 pub mod barrier;
 pub mod claim;
 pub mod commit;
