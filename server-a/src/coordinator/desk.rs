@@ -5,6 +5,7 @@
 //! know of. What must be durable before the client hears of it goes out with the next save.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use common::path::RelPath;
 use common::side::Side;
@@ -56,6 +57,9 @@ struct Ask {
 
 impl Desk {
     pub(super) fn forget(&mut self, client: ClientId) {
+        if let Some(lock) = self.asks.get(&client).and_then(|ask| ask.draining) {
+            self.receipt(client, lock);
+        }
         self.asks.remove(&client);
         self.cursors.remove(&client);
     }
@@ -88,6 +92,15 @@ impl Desk {
         if self.asks.values().any(|ask| ask.draining == Some(lock)) {
             self.receipts.insert(lock, done);
         }
+    }
+
+    /// What an unlock has done, for one client that waited for it; the last one takes it.
+    fn receipt(&mut self, client: ClientId, lock: u64) -> Option<Drained> {
+        let waits = |(&who, ask): (&ClientId, &Ask)| who != client && ask.draining == Some(lock);
+        if self.asks.iter().any(waits) {
+            return self.receipts.get(&lock).cloned();
+        }
+        self.receipts.remove(&lock)
     }
 
     pub(super) fn forced_by(&mut self, lock: u64) -> Option<String> {
@@ -230,7 +243,13 @@ impl Coordinator {
         let path = match target {
             Target::Path(path) | Target::Shown { path, .. } => path,
         };
-        let touched = |set: &BTreeSet<RelPath>| set.iter().any(|dirty| dirty.touches(path));
+        let (low, high) = path.bounds_below();
+        let bounds = (Bound::Included(low.as_slice()), Bound::Excluded(high.as_slice()));
+        let touched = |set: &BTreeSet<RelPath>| {
+            set.contains(path)
+                || set.range::<[u8], _>(bounds).next().is_some()
+                || path.ancestors().any(|above| set.contains(&above))
+        };
         self.halted()
             || !self.ready.b
             || self.flights.touching(path).is_none()
@@ -357,12 +376,11 @@ impl Coordinator {
         };
         let over = self.desk.receipts.contains_key(&lock);
         let agreed = over && self.ready.b && self.agreed_below(&path);
-        let moving = self.flights.touching(&path).is_some();
         let hopeless = over && !self.ready.b;
-        if !agreed && !hopeless && (!late || moving) {
+        if !agreed && !hopeless && !late {
             return false;
         }
-        let done = match self.desk.receipts.remove(&lock) {
+        let done = match self.desk.receipt(client, lock) {
             Some(done) => done,
             None => self.drains.get(&lock).map(|drain| drain.done.clone()).unwrap_or_default(),
         };

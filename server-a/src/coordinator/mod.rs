@@ -258,6 +258,7 @@ impl Coordinator {
     fn wake_due(&mut self, out: &mut Vec<Action>) {
         for path in self.waits.take_due(self.now.moment) {
             self.mark(&path);
+            self.wake_parked(&path);
         }
         self.expire_locks(out);
     }
