@@ -307,6 +307,7 @@ impl Coordinator {
         match self.locks.lock(wish, self.now.wall) {
             Ok(locked) => {
                 self.unsaved.locks = Some(self.locks.clone());
+                self.hand_over_held();
                 out.push(Action::Note(Note::Locked(path, holder)));
                 if let Some(row) = self.lock_row(locked.id()) {
                     self.desk.unsaved.push((client, Answer::Locked(row)));

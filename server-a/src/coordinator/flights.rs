@@ -45,7 +45,8 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    fn paths(&self) -> Vec<&RelPath> {
+    /// The paths that it touches.
+    pub(super) fn paths(&self) -> Vec<&RelPath> {
         match &self.operation {
             Operation::Change(change) => vec![&change.path],
             Operation::Rename { from, to, .. } => vec![from, to],

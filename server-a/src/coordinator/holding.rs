@@ -119,6 +119,10 @@ impl Coordinator {
     ) {
         let Some(edit) = self.holds.finish(seq) else { return };
         let path = edit.path.clone();
+        let edit = match self.locks.covering(&path) {
+            Some(lock) => HeldEdit { lock: lock.id, ..edit },
+            None => edit,
+        };
         if let Some(next) = self.holds.crowded.pop_first() {
             self.mark(&next);
         }
@@ -138,6 +142,23 @@ impl Coordinator {
             }
         }
         self.mark(&path);
+    }
+
+    /// Gives every held edit to the lock that covers its path now; answers those that none covers.
+    pub(super) fn hand_over_held(&mut self) -> Vec<u64> {
+        let mut orphans = Vec::new();
+        let mut moved = Vec::new();
+        for edit in self.queue.iter() {
+            match self.locks.covering(&edit.path) {
+                Some(lock) if lock.id == edit.lock => {}
+                Some(lock) => moved.push(HeldEdit { lock: lock.id, ..edit.clone() }),
+                None => orphans.push(edit.seq),
+            }
+        }
+        for edit in moved {
+            self.queue.insert(edit);
+        }
+        orphans
     }
 
     /// Locks whose time is over are unlocked as their holder would.
