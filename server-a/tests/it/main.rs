@@ -2,6 +2,10 @@
 
 mod locks_overlap;
 mod locks_state;
+mod model;
 mod pending_directory;
 mod pending_problems;
 mod pending_queue;
+mod simulation;
+mod users;
+mod world;
