@@ -250,12 +250,10 @@ impl Coordinator {
                 || set.range::<[u8], _>(bounds).next().is_some()
                 || path.ancestors().any(|above| set.contains(&above))
         };
-        self.halted()
-            || !self.ready.b
-            || self.flights.touching(path).is_none()
-                && !self.holds.touching(path)
-                && !touched(&self.urgent)
-                && !touched(&self.dirty)
+        let undecided = || touched(&self.urgent) || touched(&self.dirty);
+        self.flights.touching(path).is_none()
+            && !self.holds.touching(path)
+            && (self.halted() || !self.ready.b || !undecided())
     }
 
     /// The path that a target means, if it still means what the client saw.

@@ -220,10 +220,11 @@ impl Coordinator {
             if self.waits.not_yet(&copy, self.now.moment) {
                 return false;
             }
-            match self.seen.a.get(&copy) {
+            match self.seen.a.get(&copy).cloned() {
                 Some(there) if there.same_content(version) => return true,
                 Some(_) => {}
                 None if self.flights.touching(&copy).is_some() => return false,
+                None if !self.parents_stand(id, &copy, out) => return false,
                 None => {
                     let content = if version.as_file().is_some() { content } else { Content::None };
                     let after = Some(version.clone());

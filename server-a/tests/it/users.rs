@@ -157,8 +157,8 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
             let Some(file) = rng.pick(&files).cloned() else { return };
             account.supersede(there.as_ref());
             let modified = Timestamp { seconds, nanos: 2 };
+            // Whether it lives on is not for this copy to say: it may be no change at all.
             let new = Entry::File(File { modified, ..file });
-            account.wrote(&new);
             replica.put(&at, Some(new));
             "copied to"
         }
