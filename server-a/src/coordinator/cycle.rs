@@ -81,7 +81,7 @@ impl Coordinator {
         match next {
             Next::Agreed { learn } => {
                 self.waits.clear(&path);
-                if learn {
+                if learn || self.unproven.contains(&path) {
                     let entry = self.seen.a.get(&path).cloned();
                     self.learn(&path, entry, None);
                 }

@@ -20,7 +20,7 @@ use super::Coordinator;
 use super::action::{Action, Note};
 use super::flights::Purpose;
 use super::waits::Reason;
-use crate::locks::LockState;
+use crate::locks::{Lock, LockState};
 use crate::pending::queue::HeldEdit;
 
 /// Copies of one name that are tried before giving up.
@@ -102,11 +102,17 @@ impl Coordinator {
         self.locks.covering_all(&lock.path).nth(1).is_some()
     }
 
+    /// Another lock, of something below a path.
+    fn inner_lock(&self, id: u64, path: &RelPath) -> Option<&Lock> {
+        self.locks.below(path).find(|lock| lock.id != id)
+    }
+
     /// The first edit that can be applied: a directory goes only after what is in it.
     fn next_edit(&self, id: u64) -> Option<HeldEdit> {
         let full = |edit: &&HeldEdit| {
             let removes = !edit.after.as_ref().is_some_and(Entry::is_dir);
-            removes && self.seen.a.below(&edit.path).next().is_some()
+            let holds_rows = || self.seen.a.below(&edit.path).next().is_some();
+            removes && (holds_rows() || self.inner_lock(id, &edit.path).is_some())
         };
         let mut edits = self.queue.of_lock(id);
         let first = self.queue.of_lock(id).next();
@@ -143,7 +149,15 @@ impl Coordinator {
             return;
         }
         let removes = !after.as_ref().is_some_and(Entry::is_dir);
+        if removes && let Some(lock) = self.inner_lock(id, &path) {
+            let holder = lock.holder.clone();
+            self.withhold(&path, Reason::Locked { holder }, out);
+            return;
+        }
         if removes && self.seen.a.below(&path).next().is_some() {
+            if self.holds.touching(&path) {
+                return;
+            }
             self.spare_directory(id, edit, out);
             return;
         }
@@ -219,6 +233,9 @@ impl Coordinator {
             let copy = copy_path(path, loser, version, attempt);
             if self.waits.not_yet(&copy, self.now.moment) {
                 return false;
+            }
+            if self.locks.covering(&copy).is_some_and(|lock| lock.id != id) {
+                continue;
             }
             match self.seen.a.get(&copy).cloned() {
                 Some(there) if there.same_content(version) => return true,

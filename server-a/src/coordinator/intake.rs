@@ -86,7 +86,10 @@ impl Coordinator {
         for (from, to) in moved {
             self.births.note(&from, number);
             self.births.note(&to, number);
-            self.hints.insert(Hint { side, from, to });
+            for path in self.hints.insert(Hint { side, from, to }) {
+                self.mark(&path);
+                self.wake_parked(&path);
+            }
         }
         for (path, problem) in problems {
             self.touch(&path, live);

@@ -266,6 +266,7 @@ impl Coordinator {
     /// The archive learns what both sides have.
     fn learn(&mut self, path: &RelPath, entry: Option<Entry>, source: Option<Side>) {
         let is_file = |entry: &Option<Entry>| u64::from(entry.as_ref().is_some_and(is_a_file));
+        self.unproven.remove(path);
         let old = self.archive.set(path, entry.clone());
         self.files = self.files + is_file(&entry) - is_file(&old);
         self.unsaved.archive.push(ArchiveRow { path: path.clone(), entry, source });
@@ -332,11 +333,14 @@ impl Coordinator {
             return;
         }
         self.prove_at = None;
-        for path in std::mem::take(&mut self.unproven) {
-            if self.all_same(&path) {
-                let entry = self.seen.a.get(&path).cloned();
-                self.unsaved.archive.push(ArchiveRow { path, entry, source: None });
-            }
+        // What is on its way is saved when it has arrived.
+        let unproven = std::mem::take(&mut self.unproven);
+        let (same, moving) = unproven.into_iter().partition(|path| self.all_same(path));
+        self.unproven = moving;
+        let same: BTreeSet<RelPath> = same;
+        for path in same {
+            let entry = self.seen.a.get(&path).cloned();
+            self.learn(&path, entry, None);
         }
     }
 

@@ -46,7 +46,7 @@ impl Coordinator {
                 }
                 self.put_row(side, path, now.clone());
                 if self.sides_same(path) && flight.purpose == Purpose::Agree {
-                    if !same(self.archive.get(path), now.as_ref()) {
+                    if !same(self.archive.get(path), now.as_ref()) || self.unproven.contains(path) {
                         self.learn(path, now, Some(side.other()));
                     }
                 } else {

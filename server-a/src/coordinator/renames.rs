@@ -42,14 +42,15 @@ impl Hints {
         self.from.is_empty()
     }
 
-    /// Adds a hint; a newer one of the same old or new name takes its place.
-    pub(super) fn insert(&mut self, hint: Hint) {
-        if let Some(old) = self.by_new.get(&hint.to).cloned() {
-            self.remove(&old);
-        }
-        self.remove(&hint.from);
+    /// Adds a hint; it takes the place of others of the same old or new name, whose names are
+    /// answered.
+    pub(super) fn insert(&mut self, hint: Hint) -> Vec<RelPath> {
+        let same_new = self.by_new.get(&hint.to).cloned().and_then(|old| self.remove(&old));
+        let displaced = same_new.into_iter().chain(self.remove(&hint.from));
+        let displaced = displaced.flat_map(|old| [old.from, old.to]).collect();
         self.by_new.insert(hint.to.clone(), hint.from.clone());
         self.from.insert(hint.from.clone(), hint);
+        displaced
     }
 
     fn remove(&mut self, from: &RelPath) -> Option<Hint> {

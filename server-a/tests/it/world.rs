@@ -64,7 +64,7 @@ pub(crate) struct World {
     /// Operations that were under way when a lock was granted.
     exempt: BTreeSet<OrderId>,
     /// Held edits whose content was put into A's tree.
-    applied: BTreeMap<u64, u32>,
+    applied: BTreeSet<(u64, RelPath)>,
     /// Contents that an unlock was told to discard.
     pub(crate) waived: BTreeSet<Digest>,
     /// Says what a fault does next: a number below 100, which decides by its size.
@@ -101,7 +101,7 @@ impl World {
             ordered: Vec::new(),
             actions: 0,
             exempt: BTreeSet::new(),
-            applied: BTreeMap::new(),
+            applied: BTreeSet::new(),
             waived: BTreeSet::new(),
             chance: Box::new(|| 99),
             clients: 0,
@@ -252,8 +252,8 @@ impl World {
         if let Outcome::Done { .. } = outcome {
             self.check_lock(side, id, &operation);
             if let Content::Held(seq) = content {
-                *self.applied.entry(seq).or_default() += 1;
-                assert_eq!(self.applied[&seq], 1, "held edit {seq} was applied twice");
+                let first = self.applied.insert((seq, operation.path().clone()));
+                assert!(first, "held edit {seq} was applied twice");
             }
         }
         self.say(|| format!("{side} did {operation:?}: {outcome:?}"));
