@@ -1,5 +1,7 @@
 //! What holds of server A's parts.
 
+mod coordinator;
+mod locked;
 mod locks_overlap;
 mod locks_state;
 mod model;
