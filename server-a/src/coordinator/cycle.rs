@@ -177,6 +177,12 @@ impl Coordinator {
         {
             return Some(Reason::Locked { holder: lock.holder.clone() });
         }
+        if step.side == Side::B
+            && let Some(lock) = self.locks.covering(path)
+            && self.has_edit_of_b(path)
+        {
+            return Some(Reason::Locked { holder: lock.holder.clone() });
+        }
         if let Some(reason) = self.unknown_at(path) {
             return Some(reason);
         }

@@ -197,8 +197,14 @@ impl Coordinator {
                 if !late && !self.quiet_at(target) {
                     return false;
                 }
-                self.lock(client, target, holder, comment.as_ref(), *ttl_s, out);
-                return true;
+                if self.writes_at(target) {
+                    let kind = RefusalKind::StillWaiting;
+                    let message = "it is just being written at A; try again".to_string();
+                    Answer::Refused(Refusal { kind, message, hint: None })
+                } else {
+                    self.lock(client, target, holder, comment.as_ref(), *ttl_s, out);
+                    return true;
+                }
             }
             Request::Unlock { .. } => return self.unlock(client, ask, late, out),
             Request::Held { target } => {
@@ -240,9 +246,7 @@ impl Coordinator {
     /// Whether nothing is under way or to be decided at a target: a lock then comes wholly before
     /// or wholly after every edit.
     fn quiet_at(&self, target: &Target) -> bool {
-        let path = match target {
-            Target::Path(path) | Target::Shown { path, .. } => path,
-        };
+        let path = target_path(target);
         let (low, high) = path.bounds_below();
         let bounds = (Bound::Included(low.as_slice()), Bound::Excluded(high.as_slice()));
         let touched = |set: &BTreeSet<RelPath>| {
@@ -254,6 +258,11 @@ impl Coordinator {
         self.flights.touching(path).is_none()
             && !self.holds.touching(path)
             && (self.halted() || !self.ready.b || !undecided())
+    }
+
+    /// Whether our hand is changing something at A that a lock of the target would cover.
+    fn writes_at(&self, target: &Target) -> bool {
+        self.flights.touching_at(Side::A, target_path(target))
     }
 
     /// The path that a target means, if it still means what the client saw.
@@ -370,9 +379,7 @@ impl Coordinator {
         mode: DrainMode,
         late: bool,
     ) -> bool {
-        let path = match target {
-            Target::Path(path) | Target::Shown { path, .. } => path.clone(),
-        };
+        let path = target_path(target).clone();
         let over = self.desk.receipts.contains_key(&lock);
         let agreed = over && self.ready.b && self.agreed_below(&path);
         let hopeless = over && !self.ready.b;
@@ -411,6 +418,12 @@ impl Coordinator {
         self.flights.touching(path).is_none()
             && self.sides_same(path)
             && paths(Side::A).chain(paths(Side::B)).all(|below| self.sides_same(below))
+    }
+}
+
+fn target_path(target: &Target) -> &RelPath {
+    match target {
+        Target::Path(path) | Target::Shown { path, .. } => path,
     }
 }
 

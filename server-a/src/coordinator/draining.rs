@@ -42,7 +42,8 @@ pub(super) struct Drain {
     mode: DrainMode,
     /// Whether an operation or a removal from the pending directory is under way.
     busy: bool,
-    /// Edits that are applied and about to leave the pending directory.
+    /// Edits that are applied, or let go, and about to leave the pending directory; whether they
+    /// are kept in trash.
     leaving: BTreeMap<u64, bool>,
     /// What was done.
     pub(super) done: Drained,
@@ -128,6 +129,10 @@ impl Coordinator {
     fn step_drain(&mut self, id: u64, edit: HeldEdit, out: &mut Vec<Action>) {
         let Some(drain) = self.drains.get(&id) else { return };
         if self.waits.not_yet(&edit.path, self.now.moment) {
+            return;
+        }
+        if let Some(&keep) = drain.leaving.get(&edit.seq) {
+            self.discard(id, edit, keep, out);
             return;
         }
         match drain.mode {
@@ -357,12 +362,12 @@ impl Coordinator {
             return;
         };
         drain.busy = false;
-        let kept = drain.leaving.remove(&seq);
         let Some(edit) = self.queue.get(seq).cloned() else { return };
         if let Err(reason) = result {
             self.withhold(&edit.path, Reason::PendingRefused(reason), out);
             return;
         }
+        let kept = drain.leaving.remove(&seq);
         if kept == Some(true) {
             drain.done.discarded += 1;
         } else {

@@ -76,6 +76,12 @@ impl Flights {
         path.ancestors().find(|above| self.at.contains_key(above))
     }
 
+    /// Whether an operation at this side is at this path, above it or below it.
+    pub(super) fn touching_at(&self, side: Side, path: &RelPath) -> bool {
+        let mut flights = self.by_id.values().filter(|flight| flight.side == side);
+        flights.any(|flight| flight.paths().iter().any(|p| p.touches(path)))
+    }
+
     pub(super) fn start(&mut self, id: OrderId, flight: Flight) {
         for path in flight.paths() {
             self.at.entry(path.clone()).or_default().insert(id);

@@ -92,6 +92,13 @@ impl Coordinator {
         true
     }
 
+    /// Whether B has an edit of a locked path that is held, or is to be.
+    pub(super) fn has_edit_of_b(&self, path: &RelPath) -> bool {
+        self.queue.last_of(path).is_some()
+            || self.holds.by_path.contains_key(path)
+            || !same_edit(self.seen.b.get(path), self.archive.get(path))
+    }
+
     fn hold(&mut self, lock: u64, path: &RelPath, before: Option<Entry>, out: &mut Vec<Action>) {
         if self.holds.by_path.len() >= HOLDS_MAX {
             self.holds.crowded.insert(path.clone());

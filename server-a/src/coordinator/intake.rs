@@ -84,8 +84,7 @@ impl Coordinator {
         let live = rows.len() <= URGENT_ROWS_MAX && !more;
         let number = self.number;
         for (from, to) in moved {
-            self.births.note(&from, number);
-            self.births.note(&to, number);
+            self.births.moved(&from, &to, number);
             for path in self.hints.insert(Hint { side, from, to }) {
                 self.mark(&path);
                 self.wake_parked(&path);
@@ -111,8 +110,11 @@ impl Coordinator {
             {
                 lost.push((path.clone(), old.clone()));
             }
-            if entry.is_none() {
-                self.births.note(&path, number);
+            let known = self.seen.a.get(&path).is_some() || self.seen.b.get(&path).is_some();
+            match entry {
+                None => self.births.note(&path, number),
+                Some(_) if !known => self.births.made(&path, number),
+                Some(_) => {}
             }
             self.waits.hasten(&path);
             self.put_row(side, &path, entry);
