@@ -108,6 +108,7 @@ fn parse(directory: &Place, content: &[u8]) -> Gitignore {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 mod tests {
     use super::*;
 

@@ -43,6 +43,8 @@ pub struct Manner {
     pub probe: Option<WriterProbe>,
     /// Whether time stamps are too coarse to tell two quick edits apart.
     pub coarse: bool,
+    /// Whether a file that somebody is writing may wait until he is done.
+    pub patient: bool,
 }
 
 /// What a scan needs.
@@ -72,6 +74,8 @@ pub struct Seen {
     pub postponed: BTreeMap<RelPath, Stamp>,
     /// Why the root itself cannot be read.
     pub root_error: Option<io::Error>,
+    /// Device and inode of the files that were read and have several names.
+    pub linked: BTreeSet<(u64, u64)>,
     /// How many files were read.
     pub read: u64,
     /// How many bytes were kept.
@@ -332,7 +336,7 @@ impl Scan<'_> {
     fn read_patterns(&mut self, place: &Place, dir: BorrowedFd<'_>) -> bool {
         match stat_at(dir, IGNORE_FILE) {
             Ok(Some(stamp)) if stamp.is_file() && stamp.size <= IGNORE_BYTES_MAX => {
-                match read::content(dir, IGNORE_FILE, IGNORE_BYTES_MAX, None) {
+                match read::content(dir, IGNORE_FILE, IGNORE_BYTES_MAX, None, false) {
                     Ok(read::Content::Whole(_, Some(text))) => {
                         self.ground.patterns.set(place, Some(&text))
                     }
