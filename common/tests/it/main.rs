@@ -1,4 +1,9 @@
 //! The laws of the core, and of the shared parts on real files and sockets.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests touch the world: real files, sockets, threads and clocks"
+)]
 
 mod delta_round_trip;
 mod observed;
