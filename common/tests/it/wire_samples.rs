@@ -91,6 +91,7 @@ pub(crate) fn reports(golden: &mut Golden) {
         ],
         moved: vec![(path("a"), path("b"))],
         problems: vec![(path("secret"), Some(problem())), (path("cured"), None)],
+        more: false,
     };
     let condition = Condition {
         halted: Some("the root is suddenly empty".to_owned()),
