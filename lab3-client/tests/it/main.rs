@@ -1,4 +1,9 @@
-//! The real binary against a scripted server A over a real socket.
+//! The laws of the client, and of the whole system with real processes on real trees.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests touch the world: real files, sockets, threads and clocks"
+)]
 
 mod answers;
 mod fake_a;
