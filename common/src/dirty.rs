@@ -130,6 +130,7 @@ impl Dirty {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 mod tests {
     use super::*;
 

@@ -113,11 +113,13 @@ pub async fn run(
         let mail = mail.clone();
         move |event: Event| drop(mail.send(Mail::Event(event)))
     };
-    tokio::select! {
-        end = clients::serve(listener, desk, events(&mail)) => end?,
-        () = peer::dial(peer, replica.clone(), link, asker.clone(), giver, events(&mail)) => {}
-        () = stop => {}
-    }
+    let end = tokio::select! {
+        end = clients::serve(listener, desk, events(&mail)) => end,
+        end = peer::dial(peer, replica.clone(), link, asker.clone(), giver, events(&mail)) => {
+            end.map(|never| match never {})
+        }
+        () = stop => Ok(()),
+    };
     asker.disconnect();
     drop(mail.send(Mail::Stop));
     tokio::task::spawn_blocking(move || {
@@ -126,7 +128,8 @@ pub async fn run(
         replica.stop();
     })
     .await
-    .context("cannot stop cleanly")
+    .context("cannot stop cleanly")?;
+    end
 }
 
 struct Opened {

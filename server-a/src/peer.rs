@@ -1,12 +1,13 @@
 //! The link to B: dials it again and again, and passes on what it says.
 
 use std::collections::BTreeMap;
-use std::future::Future;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use anyhow::{Result, bail};
 use common::exchange::asker::Asker;
 use common::exchange::giver::Giver;
 use common::path::RelPath;
@@ -92,7 +93,8 @@ impl Link {
     }
 }
 
-/// Dials B until the server stops.
+/// Dials B until the server stops. Ends only when B's directory is one that must not be joined
+/// with ours.
 pub(crate) async fn dial(
     address: SocketAddr,
     replica: Arc<Replica>,
@@ -100,11 +102,15 @@ pub(crate) async fn dial(
     asker: Arc<Asker>,
     giver: Arc<Giver>,
     tell: impl Fn(Event),
-) {
-    let hello = Hello::new(Role::Coordinator, Some(replica.id()));
+) -> Result<Infallible> {
+    let hello = replica.hello(Role::Coordinator);
     let mut pause = PAUSE_FIRST;
     loop {
         let error = match connect(address, &hello, HANDSHAKE_TIME).await {
+            Ok((_, theirs)) if replica.clash(&theirs).is_some() => {
+                let clash = replica.clash(&theirs).map(|clash| clash.to_string());
+                bail!("`{}` {}", replica.root().display(), clash.unwrap_or_default());
+            }
             Ok((connection, theirs)) => match peer_of(&theirs) {
                 Ok(id) => {
                     pause = PAUSE_FIRST;
@@ -150,25 +156,23 @@ fn words(error: &LinkError) -> String {
     text
 }
 
-fn hear<'h>(
+async fn hear(
     mut incoming: Incoming<PeerMessage, TcpStream>,
-    outgoing: &'h Outgoing<PeerMessage>,
-    link: &'h Link,
-    asker: &'h Asker,
-    giver: &'h Giver,
-    tell: &'h impl Fn(Event),
-) -> impl Future<Output = LinkError> + 'h {
-    async move {
-        loop {
-            match incoming.next().await {
-                Ok(PeerMessage::Report(Report::Synced { id, durable })) => link.synced(id, durable),
-                Ok(PeerMessage::Report(report)) => tell(Event::Reported(Side::B, report)),
-                Ok(PeerMessage::Ask(ask)) => giver.answer(ask, outgoing),
-                Ok(PeerMessage::Give(give)) => asker.take(give),
-                // An agent gives no orders.
-                Ok(PeerMessage::Order(_) | PeerMessage::Ping | PeerMessage::Pong) => {}
-                Err(error) => return error,
-            }
+    outgoing: &Outgoing<PeerMessage>,
+    link: &Link,
+    asker: &Asker,
+    giver: &Giver,
+    tell: &impl Fn(Event),
+) -> LinkError {
+    loop {
+        match incoming.next().await {
+            Ok(PeerMessage::Report(Report::Synced { id, durable })) => link.synced(id, durable),
+            Ok(PeerMessage::Report(report)) => tell(Event::Reported(Side::B, report)),
+            Ok(PeerMessage::Ask(ask)) => giver.answer(ask, outgoing),
+            Ok(PeerMessage::Give(give)) => asker.take(give),
+            // An agent gives no orders.
+            Ok(PeerMessage::Order(_) | PeerMessage::Ping | PeerMessage::Pong) => {}
+            Err(error) => return error,
         }
     }
 }

@@ -124,7 +124,7 @@ async fn receive(
     giver: &Giver,
 ) -> Result<()> {
     let ended = Arc::new(Notify::new());
-    let ours = Hello::new(Role::Agent, Some(replica.id()));
+    let ours = replica.hello(Role::Agent);
     let (connection, hello) = greet(stream, HANDSHAKE_TIME, |hello| {
         admit(hello, desk)?;
         Ok(ours)

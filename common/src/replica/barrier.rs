@@ -8,11 +8,16 @@ use std::collections::BTreeSet;
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 
+use crate::dirty::Depth;
 use crate::path::RelPath;
+use crate::replica::observing::Observing;
 use crate::replica::root::Root;
 use crate::replica::watch::COOKIES;
 use crate::time::Moment;
-use crate::wire::message::OrderId;
+use crate::wire::message::{OrderId, Report};
+
+/// So long a barrier looks again at what does not hold still.
+const BARRIER_MS: u64 = 2000;
 
 /// A barrier that has not been reached.
 #[derive(Debug)]
@@ -31,6 +36,77 @@ pub(super) enum Stage {
     Looking(Moment),
     /// These large files are still being read.
     Reading(BTreeSet<RelPath>),
+}
+
+impl Observing {
+    pub(super) fn settle(&mut self, id: OrderId) {
+        let now = self.now();
+        self.cookies += 1;
+        let stage = match put_cookie(&self.root, self.cookies) {
+            Some(name) => Stage::Cookie(name, now.after_ms(self.settings.cookie_ms)),
+            None => {
+                self.dirty.all(now);
+                Stage::Looking(now.after_ms(BARRIER_MS))
+            }
+        };
+        self.barriers.push(Barrier { id, stage });
+    }
+
+    pub(super) fn cookie_arrived(&mut self, arrived: &str) {
+        take_cookie(&self.root, arrived);
+        let now = self.now();
+        let mut is_ours = false;
+        for barrier in &mut self.barriers {
+            if matches!(&barrier.stage, Stage::Cookie(name, _) if name == arrived) {
+                barrier.stage = Stage::Looking(now.after_ms(BARRIER_MS));
+                is_ours = true;
+            }
+        }
+        if is_ours {
+            self.watch_less(now);
+        }
+    }
+
+    /// For directories without a watch no event stands before the cookie.
+    fn watch_less(&mut self, now: Moment) {
+        for place in self.watch.polled() {
+            self.dirty.mark(place.clone(), Depth::Listing, now);
+        }
+    }
+
+    /// Whether what is not quiet yet must be looked at, too.
+    pub(super) fn is_barrier_looking(&self) -> bool {
+        self.barriers.iter().any(|b| matches!(b.stage, Stage::Looking(_)))
+    }
+
+    pub(super) fn advance_barriers(&mut self) {
+        let now = self.now();
+        let mut reached = Vec::new();
+        let mut barriers = std::mem::take(&mut self.barriers);
+        for barrier in &mut barriers {
+            match &barrier.stage {
+                _ if self.halt.is_some() => barrier.stage = Stage::Reading(BTreeSet::new()),
+                Stage::Cookie(name, deadline) if now >= *deadline => {
+                    take_cookie(&self.root, name);
+                    tracing::warn!("a cookie did not arrive; everything is looked at");
+                    self.renew();
+                    barrier.stage = Stage::Looking(now.after_ms(BARRIER_MS));
+                }
+                Stage::Looking(deadline) if !self.unsettled || now >= *deadline => {
+                    barrier.stage = Stage::Reading(self.hashing.keys().cloned().collect());
+                }
+                _ => {}
+            }
+            if matches!(&barrier.stage, Stage::Reading(paths) if paths.is_empty()) {
+                reached.push(barrier.id);
+            }
+        }
+        barriers.retain(|b| !reached.contains(&b.id));
+        self.barriers = barriers;
+        for id in reached {
+            self.known.say(Report::Settled { id });
+        }
+    }
 }
 
 /// Puts a cookie; `None` when that fails.

@@ -121,7 +121,7 @@ impl Committer {
         let (true, Some(after)) = (plan.publishes(), &after) else {
             return State::Ready(plan, None);
         };
-        match self.receive(after, &job.content, durable) {
+        match self.receive(change, after, &job.content, durable) {
             Ok(staged) => State::Ready(plan, Some(staged)),
             Err(NotReceived::Moved) => State::Over(Answer::of(Outcome::Moved)),
             Err(NotReceived::Failed(e)) => State::Over(Answer::failed(&e)),

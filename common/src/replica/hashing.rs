@@ -66,7 +66,7 @@ impl Bench {
         let content = self
             .root
             .parent(path)
-            .and_then(|(dir, name)| read::content(dir.as_fd(), name, 0, self.probe));
+            .and_then(|(dir, name)| read::content(dir.as_fd(), name, 0, self.probe, false));
         match content {
             Ok(Content::Whole(row, _)) => (Some(Finding::Present(row, None)), false),
             Ok(Content::Moving | Content::Replaced) => (None, true),

@@ -145,6 +145,13 @@ impl Known {
         unreadable.take(at_most).map(|(path, _)| path.clone()).collect()
     }
 
+    /// All known names of these inodes, by device and number. Goes through all rows.
+    pub fn names_of(&self, inodes: &BTreeSet<(u64, u64)>) -> Vec<RelPath> {
+        let inner = self.lock();
+        let is_named = |row: &Row| inodes.contains(&(row.stamp.dev, row.stamp.ino));
+        inner.rows.iter().filter(|(_, r)| is_named(r)).map(|(p, _)| p.clone()).collect()
+    }
+
     /// Files that have more names than are known here, some of them.
     pub fn linked_outside(&self, at_most: usize) -> Vec<RelPath> {
         let inner = self.lock();

@@ -5,17 +5,19 @@
 //! of its own; it has no opinion: what to do is decided by the coordinator.
 
 pub mod apply;
-pub mod aside;
 pub mod barrier;
 pub mod claim;
 pub mod commit;
 pub mod condition;
+#[cfg(test)]
+mod crash_tests;
 mod displaced;
 pub mod examine;
 mod failpoint;
 pub mod flush;
 pub mod guard;
 pub mod hashing;
+pub mod heed;
 pub mod ignore;
 pub mod intent;
 pub mod known;
@@ -25,10 +27,12 @@ pub mod metadata;
 pub mod note;
 pub mod observer;
 pub mod observing;
+pub mod place;
 pub mod probe;
 pub mod publish;
 pub mod read;
-pub mod receive;
+mod rebuild;
+mod receive;
 pub mod recover;
 pub mod root;
 mod saving;

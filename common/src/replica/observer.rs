@@ -11,7 +11,7 @@ use crate::path::RelPath;
 use crate::replica::hashing::Hashed;
 use crate::replica::known::Known;
 use crate::replica::observing::Observing;
-use crate::replica::read::WriterProbe;
+use crate::replica::read::{WriterProbe, is_open_for_writing};
 use crate::replica::root::Root;
 use crate::replica::watch::{Hint, WatchError};
 use crate::wire::message::OrderId;
@@ -49,7 +49,7 @@ impl Default for Settings {
             large_bytes: 16 * 1024 * 1024,
             emptied_min: 10,
             cookie_ms: 2000,
-            probe: None,
+            probe: Some(is_open_for_writing),
             lacks: Vec::new(),
         }
     }
@@ -103,6 +103,7 @@ impl Observer {
         root: Arc<Root>,
         known: Arc<Known>,
     ) -> Result<ObserverHandle, ObserverError> {
+        crate::sys::ignore_sigio();
         let (inbox, arriving) = channel();
         let ready = Arc::new(Ready::default());
         let observing = Observing::new(settings, root, known, inbox.clone(), arriving)?;

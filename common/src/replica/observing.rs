@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::dirty::{Depth, Dirty, Mark, Place};
 use crate::limits::{INLINE_BYTES_MAX, QUIET_MS};
 use crate::path::RelPath;
-use crate::replica::barrier::{Barrier, Stage, put_cookie, stamps_are_coarse, take_cookie};
+use crate::replica::barrier::{Barrier, Stage, stamps_are_coarse};
 use crate::replica::guard::{self, Halt};
 use crate::replica::hashing::{self, Bench, Hashed};
 use crate::replica::ignore::Patterns;
@@ -21,10 +21,10 @@ use crate::replica::known::{Finding, Known};
 use crate::replica::observer::{Command, Input, ObserverError, Ready, Settings};
 use crate::replica::root::Root;
 use crate::replica::scan::{Follow, Ground, Manner, Seen, scan};
-use crate::replica::watch::{Hint, Watch, Watched};
+use crate::replica::watch::{Watch, Watched};
 use crate::replica::{condition::Conditions, flush};
 use crate::time::Moment;
-use crate::wire::message::{OrderId, Report};
+use crate::wire::message::Report;
 
 /// After so long a commit that was under way should be over.
 const COMMIT_MS: u64 = 10;
@@ -32,8 +32,6 @@ const COMMIT_MS: u64 = 10;
 const MOVED_MS: u64 = 20;
 /// After so long a stamp is no longer young.
 const YOUNG_MS: u64 = 25;
-/// So long a barrier looks again at what does not hold still.
-const BARRIER_MS: u64 = 2000;
 /// So many absences are believed without another look at the root.
 const FEW: usize = 3;
 /// So many bytes of content are kept in memory by one look.
@@ -43,16 +41,16 @@ const RETRIES_MAX: usize = 1000;
 
 /// The thread's state.
 pub(super) struct Observing {
-    settings: Settings,
-    root: Arc<Root>,
-    known: Arc<Known>,
+    pub(super) settings: Settings,
+    pub(super) root: Arc<Root>,
+    pub(super) known: Arc<Known>,
     inbox: Receiver<Input>,
-    watch: Watch,
-    patterns: Patterns,
-    dirty: Dirty,
+    pub(super) watch: Watch,
+    pub(super) patterns: Patterns,
+    pub(super) dirty: Dirty,
     coarse: bool,
     start: Instant,
-    halt: Option<Halt>,
+    pub(super) halt: Option<Halt>,
     /// The same, for the other thread.
     halted: Arc<AtomicBool>,
     /// Somebody said that the root may be empty.
@@ -60,18 +58,20 @@ pub(super) struct Observing {
     hash: Sender<RelPath>,
     flush: Sender<flush::Job>,
     /// Files that are being read elsewhere, and whether they were touched since.
-    hashing: BTreeMap<RelPath, bool>,
-    barriers: Vec<Barrier>,
-    cookies: u64,
+    pub(super) hashing: BTreeMap<RelPath, bool>,
+    pub(super) barriers: Vec<Barrier>,
+    pub(super) cookies: u64,
     /// Renames of which only the first half has arrived.
-    halves: BTreeSet<usize>,
+    pub(super) halves: BTreeSet<usize>,
     conditions: Conditions,
-    next_guard: Moment,
+    pub(super) next_guard: Moment,
     next_poll: Moment,
     next_scrub: Option<Moment>,
     is_first: bool,
+    /// Whether a look found that files have other names that must be looked at.
+    other_names: bool,
     /// Whether the last look left something to be looked at again.
-    unsettled: bool,
+    pub(super) unsettled: bool,
     stopping: bool,
 }
 
@@ -120,6 +120,7 @@ impl Observing {
             cookies: 0,
             halves: BTreeSet::new(),
             is_first: true,
+            other_names: false,
             unsettled: false,
             stopping: false,
             settings,
@@ -150,13 +151,13 @@ impl Observing {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.tick();
-            self.look(false, !self.barriers_looking().is_empty());
+            self.look(false, self.is_barrier_looking());
             self.advance_barriers();
             self.say_condition();
         }
     }
 
-    fn now(&self) -> Moment {
+    pub(super) fn now(&self) -> Moment {
         Moment(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
@@ -223,58 +224,6 @@ impl Observing {
         }
     }
 
-    fn hint(&mut self, hint: Hint) {
-        let now = self.now();
-        match hint {
-            Hint::Touched(path) => self.dirty.mark(Some(path), Depth::Entry, now),
-            Hint::Closed(path) => self.dirty.mark_read(path, now),
-            Hint::Wrote(path) => {
-                if self.dirty.covers(&path) || self.is_being_written(&path) {
-                    self.dirty.wrote(path, now);
-                } else {
-                    self.dirty.mark_read(path, now);
-                }
-            }
-            Hint::Created(path) => {
-                if self.is_being_written(&path) {
-                    self.dirty.wrote(path, now);
-                } else {
-                    self.dirty.mark(Some(path), Depth::Entry, now);
-                }
-            }
-            Hint::Moved { path, pair } => {
-                match pair {
-                    Some((number, true)) => {
-                        self.halves.insert(number);
-                    }
-                    Some((number, false)) => {
-                        self.halves.remove(&number);
-                    }
-                    None => {}
-                }
-                self.watch.forget(&path);
-                self.dirty.mark(Some(path), Depth::Deep, now);
-            }
-            Hint::Cookie(name) => self.cookie_arrived(&name),
-            Hint::Root => self.next_guard = now,
-            Hint::Anywhere => self.renew(),
-        }
-    }
-
-    /// Whether to wait for somebody who is writing. Unknown counts as yes.
-    fn is_being_written(&self, path: &RelPath) -> bool {
-        let Some(probe) = self.settings.probe else {
-            return self.root.stat(path).is_ok_and(|s| s.is_some_and(|s| s.is_file()));
-        };
-        match self.root.stat(path) {
-            Ok(Some(stamp)) if stamp.is_file() => {
-                let file = self.root.open_file(path);
-                file.is_ok_and(|file| probe(std::os::fd::AsFd::as_fd(&file)) != Some(false))
-            }
-            _ => false,
-        }
-    }
-
     fn hashed(&mut self, hashed: &Hashed) {
         let touched = self.hashing.remove(&hashed.path).unwrap_or(false);
         if touched || hashed.again {
@@ -289,7 +238,7 @@ impl Observing {
     }
 
     /// Hints were lost: everything is watched anew and looked at.
-    fn renew(&mut self) {
+    pub(super) fn renew(&mut self) {
         if let Err(error) = self.watch.renew() {
             tracing::error!(%error, "the watches cannot be made anew");
         }
@@ -352,10 +301,10 @@ impl Observing {
         }
         let ticket = self.known.look();
         let whole = marks.contains_key(&None);
-        let mut seen = self.scan(&marks, whole);
+        let mut seen = self.scan(&marks, whole, everything);
         if let Err(halt) = self.believe(&mut seen, whole) {
             self.halt(halt);
-            seen.findings.clear();
+            seen = Seen::default();
         }
         if scrub {
             self.drain();
@@ -365,6 +314,9 @@ impl Observing {
         {
             self.conditions.links_may_differ();
         }
+        if !whole {
+            self.mark_other_names(&seen);
+        }
         let touched = self.known.tell(ticket, std::mem::take(&mut seen.findings));
         self.mark_again(touched, seen);
         if whole {
@@ -372,7 +324,7 @@ impl Observing {
         }
     }
 
-    fn scan(&mut self, marks: &BTreeMap<Place, Mark>, whole: bool) -> Seen {
+    fn scan(&mut self, marks: &BTreeMap<Place, Mark>, whole: bool, now: bool) -> Seen {
         let manner = Manner {
             keep_bytes: if whole { 0 } else { INLINE_BYTES_MAX },
             keep_bytes_together: KEEP_BYTES_MAX,
@@ -380,6 +332,7 @@ impl Observing {
             postpone_bytes: if self.is_first { u64::MAX } else { self.settings.large_bytes },
             probe: self.settings.probe,
             coarse: self.coarse,
+            patient: !whole && !now,
         };
         let ground = Ground {
             root: &self.root,
@@ -435,9 +388,24 @@ impl Observing {
         self.conditions.scrubbed(missed);
     }
 
+    /// A write through one name of a file has no event for its other names.
+    fn mark_other_names(&mut self, seen: &Seen) {
+        if seen.linked.is_empty() {
+            return;
+        }
+        let now = self.now();
+        for path in self.known.names_of(&seen.linked) {
+            if !seen.findings.contains_key(&path) {
+                self.other_names = true;
+                self.dirty.mark(Some(path), Depth::Entry, now);
+            }
+        }
+    }
+
     fn mark_again(&mut self, touched: BTreeSet<RelPath>, seen: Seen) {
         let now = self.now();
-        self.unsettled = !(touched.is_empty() && seen.again.is_empty());
+        let other_names = std::mem::take(&mut self.other_names);
+        self.unsettled = other_names || !touched.is_empty() || !seen.again.is_empty();
         for path in touched {
             self.dirty.again(Some(path), Depth::Entry, false, now, COMMIT_MS);
         }
@@ -471,75 +439,6 @@ impl Observing {
         self.halt = None;
         self.halted.store(false, Ordering::SeqCst);
         self.renew();
-    }
-
-    fn settle(&mut self, id: OrderId) {
-        let now = self.now();
-        self.cookies += 1;
-        let stage = match put_cookie(&self.root, self.cookies) {
-            Some(name) => Stage::Cookie(name, now.after_ms(self.settings.cookie_ms)),
-            None => {
-                self.dirty.all(now);
-                Stage::Looking(now.after_ms(BARRIER_MS))
-            }
-        };
-        self.barriers.push(Barrier { id, stage });
-    }
-
-    fn cookie_arrived(&mut self, arrived: &str) {
-        take_cookie(&self.root, arrived);
-        let now = self.now();
-        let mut is_ours = false;
-        for barrier in &mut self.barriers {
-            if matches!(&barrier.stage, Stage::Cookie(name, _) if name == arrived) {
-                barrier.stage = Stage::Looking(now.after_ms(BARRIER_MS));
-                is_ours = true;
-            }
-        }
-        if is_ours {
-            self.watch_less(now);
-        }
-    }
-
-    /// For directories without a watch no event stands before the cookie.
-    fn watch_less(&mut self, now: Moment) {
-        for place in self.watch.polled() {
-            self.dirty.mark(place.clone(), Depth::Listing, now);
-        }
-    }
-
-    fn barriers_looking(&self) -> Vec<OrderId> {
-        let looking = self.barriers.iter().filter(|b| matches!(b.stage, Stage::Looking(_)));
-        looking.map(|b| b.id).collect()
-    }
-
-    fn advance_barriers(&mut self) {
-        let now = self.now();
-        let mut reached = Vec::new();
-        let mut barriers = std::mem::take(&mut self.barriers);
-        for barrier in &mut barriers {
-            match &barrier.stage {
-                _ if self.halt.is_some() => barrier.stage = Stage::Reading(BTreeSet::new()),
-                Stage::Cookie(name, deadline) if now >= *deadline => {
-                    take_cookie(&self.root, name);
-                    tracing::warn!("a cookie did not arrive; everything is looked at");
-                    self.renew();
-                    barrier.stage = Stage::Looking(now.after_ms(BARRIER_MS));
-                }
-                Stage::Looking(deadline) if !self.unsettled || now >= *deadline => {
-                    barrier.stage = Stage::Reading(self.hashing.keys().cloned().collect());
-                }
-                _ => {}
-            }
-            if matches!(&barrier.stage, Stage::Reading(paths) if paths.is_empty()) {
-                reached.push(barrier.id);
-            }
-        }
-        barriers.retain(|b| !reached.contains(&b.id));
-        self.barriers = barriers;
-        for id in reached {
-            self.known.say(Report::Settled { id });
-        }
     }
 
     fn say_condition(&mut self) {

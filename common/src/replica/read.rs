@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 use rustix::fs::FileType;
 
@@ -15,6 +15,7 @@ use crate::entry::{Entry, File as FileEntry};
 use crate::limits::PIECE_BYTES_MAX;
 use crate::replica::known::Row;
 use crate::replica::root::{open_file_at, stamp_of, stat_at};
+use crate::sys::{Lease, Leased};
 
 /// How often a file is read before it is left for later.
 const TRIES: u32 = 3;
@@ -31,14 +32,26 @@ pub enum Content {
 }
 
 /// Tells whether somebody has the file open for writing, if that can be told.
-pub type WriterProbe = fn(BorrowedFd<'_>) -> Option<bool>;
+pub type WriterProbe = fn(&File) -> Option<bool>;
 
-/// Reads the file of this name in an open directory, keeping contents of at most `keep` bytes.
+/// Asks the kernel whether somebody has the file open for writing, in whatever way.
+#[must_use]
+pub fn is_open_for_writing(file: &File) -> Option<bool> {
+    match Lease::take(file) {
+        Leased::Granted(_) => Some(false),
+        Leased::Hot => Some(true),
+        Leased::Unsupported => None,
+    }
+}
+
+/// Reads the file of this name in an open directory, keeping contents of at most `keep` bytes. With
+/// patience, a file that is open for writing counts as moving.
 pub fn content(
     directory: BorrowedFd<'_>,
     name: &[u8],
     keep: u64,
     probe: Option<WriterProbe>,
+    patient: bool,
 ) -> io::Result<Content> {
     for _ in 0..TRIES {
         let mut file = match open_file_at(directory, name) {
@@ -46,7 +59,10 @@ pub fn content(
             Err(e) if is_replaced(&e) => return Ok(Content::Replaced),
             Err(e) => return Err(e),
         };
-        if probe.is_some_and(|writes| writes(file.as_fd()) == Some(true)) {
+        if probe.is_some_and(|writes| writes(&file) == Some(true)) {
+            if patient {
+                return Ok(Content::Moving);
+            }
             // Stores through a mapping reach the time of modification only when they are flushed.
             rustix::fs::fdatasync(&file)?;
         }

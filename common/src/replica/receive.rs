@@ -1,14 +1,15 @@
 //! Getting the content of a new version into `stage/`, from wherever it is.
 
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use std::fs::File;
-
+use crate::change::Change;
 use crate::entry::{self, Entry};
 use crate::limits::{PIECE_BYTES_MAX, PIECES_IN_FLIGHT_MAX};
 use crate::replica::commit::Committer;
 use crate::replica::failpoint::reach;
+use crate::replica::rebuild::{is_worth_it, rebuild};
 use crate::replica::source::{Source, SourceError};
 use crate::replica::stage::{StageError, Staged, StagedFile};
 use crate::replica::step::{Step, StepError};
@@ -47,6 +48,7 @@ impl Committer {
     /// Stages an entry, whatever it is.
     pub(super) fn receive(
         &self,
+        change: &Change,
         after: &Entry,
         content: &Content,
         durable: bool,
@@ -54,7 +56,7 @@ impl Committer {
         let staged = match after {
             Entry::Dir { mode } => self.publisher.stage.directory(*mode)?,
             Entry::Link(link) => self.publisher.stage.link(link)?,
-            Entry::File(file) => self.receive_file(file, content, durable)?,
+            Entry::File(file) => self.receive_file(change, file, content, durable)?,
         };
         reach("staged");
         Ok(staged)
@@ -62,13 +64,14 @@ impl Committer {
 
     fn receive_file(
         &self,
+        change: &Change,
         file: &entry::File,
         content: &Content,
         durable: bool,
     ) -> Result<Staged, NotReceived> {
         let mut staged = self.publisher.stage.file(file.size)?;
         let name = staged.name().to_vec();
-        let received = self.fill(&mut staged, file, content).and_then(|()| {
+        let received = self.fill(&mut staged, change, file, content).and_then(|()| {
             reach("filled");
             staged.finish(file, durable).map_err(|e| match e {
                 StageError::Other => NotReceived::Moved,
@@ -84,6 +87,7 @@ impl Committer {
     fn fill(
         &self,
         staged: &mut StagedFile,
+        change: &Change,
         file: &entry::File,
         content: &Content,
     ) -> Result<(), NotReceived> {
@@ -102,9 +106,24 @@ impl Committer {
             }
             Content::Pull(_) | Content::Held(_) => {
                 let mut source = self.supplier.source(content, file)?;
+                if is_worth_it(file.size)
+                    && let Some(old) = self.old_version(change)
+                    && rebuild(source.as_mut(), &old, staged, file.size)?
+                {
+                    return Ok(());
+                }
                 fetch_whole(source.as_mut(), staged, file.size)
             }
         }
+    }
+
+    /// The version that is to be replaced, when it is large enough to be of use.
+    fn old_version(&self, change: &Change) -> Option<File> {
+        let before = change.before.as_ref()?.as_file()?;
+        if !is_worth_it(before.size) {
+            return None;
+        }
+        self.publisher.root.open_file(&change.path).ok()
     }
 }
 

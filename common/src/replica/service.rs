@@ -19,18 +19,18 @@ use crate::replica::commit::{Committer, Durability, Job};
 use crate::replica::known::{Known, Reporter, Row};
 use crate::replica::lanes::Lanes;
 use crate::replica::observer::{self, Command, Observer, ObserverError, ObserverHandle};
-use crate::replica::probe::probe;
-use crate::replica::publish::Publisher;
+use crate::replica::place::{Clash, Place};
+use crate::replica::publish::{self, Publisher};
 use crate::replica::root::{Root, RootError};
 use crate::replica::saving::Saving;
 use crate::replica::source::Supplier;
-use crate::replica::stage::{Stage, StagedFile};
+use crate::replica::stage::StagedFile;
 use crate::replica::step::StepError;
 use crate::replica::supply::supply;
-use crate::replica::trash::{Keep, Reason, Trash};
+use crate::replica::trash::{Keep, Reason};
 use crate::side::Side;
 use crate::store::{self, Store, StoreError};
-use crate::wire::message::{Order, ReplicaId};
+use crate::wire::message::{Hello, Order, ReplicaId, Role};
 
 /// How a directory is taken into care.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ impl Settings {
 
     fn keep(&self) -> Keep {
         let days = Duration::from_secs(self.options.trash_days.saturating_mul(86_400));
-        Keep { age: days, bytes: self.options.trash_gib.saturating_mul(1 << 30), ..Keep::default() }
+        Keep { age: days, bytes: self.options.trash_gib.saturating_mul(1 << 30) }
     }
 }
 
@@ -75,6 +75,9 @@ pub enum OpenError {
     /// What a crash left cannot be looked at.
     #[error(transparent)]
     Recover(#[from] StepError),
+    /// Its staging area or its trash cannot be used.
+    #[error(transparent)]
+    Publish(#[from] publish::OpenError),
     /// It cannot be observed.
     #[error(transparent)]
     Observe(#[from] ObserverError),
@@ -120,22 +123,13 @@ impl Replica {
             let path = root.path().to_path_buf();
             move |source| OpenError::Step { step, path, source }
         };
-        let run = crate::replica::claim::random(root.path())? as u64;
-        let stage = Stage::new(claim.stage()?, run);
-        let abilities = probe(&stage).map_err(failed("probe the file system"))?;
-        let trash = Trash::new(claim.trash()?, settings.side, settings.keep(), run);
-        let publisher = Arc::new(Publisher {
-            root: root.clone(),
-            stage,
-            trash,
-            abilities,
-            side: settings.side,
-        });
+        let publisher = Publisher::open(root.clone(), &claim, settings.side, settings.keep())?;
+        let publisher = Arc::new(publisher);
         recover(&publisher)?;
         let observing = observer::Settings {
             watches_max: settings.options.watches_max,
             scrub_ms: settings.options.scrub_every().map(|every| every.as_millis() as u64),
-            lacks: abilities.lacks(),
+            lacks: publisher.abilities.lacks(),
             ..observer::Settings::default()
         };
         let observer = Observer::start(observing, root.clone(), known.clone())?;
@@ -162,6 +156,18 @@ impl Replica {
     /// Which replica it is.
     pub fn id(&self) -> ReplicaId {
         self.claim.id()
+    }
+
+    /// How a server that cares for it introduces itself.
+    pub fn hello(&self, role: Role) -> Hello {
+        let place = Place::of(self.root.path());
+        let features = place.iter().map(Place::feature).collect();
+        Hello { features, ..Hello::new(role, Some(self.id())) }
+    }
+
+    /// Whether the root of another server lies where it must not: in this one, or around it.
+    pub fn clash(&self, theirs: &Hello) -> Option<Clash> {
+        Place::of(self.root.path())?.clash(&Place::told(&theirs.features)?)
     }
 
     /// The claim on the directory.

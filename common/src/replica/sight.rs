@@ -69,6 +69,7 @@ impl Scan<'_> {
         self.found(path, row, None);
         if depth > Depth::Entry {
             let origin = self.ground.known.directory_of(stamp).filter(|from| from != path);
+            self.origins.extend(origin.clone());
             self.later(Work { place: Some(path.clone()), depth, origin });
         }
     }
@@ -110,10 +111,14 @@ impl Scan<'_> {
             return;
         }
         self.seen.read += 1;
+        if stamp.links > 1 {
+            self.seen.linked.insert((stamp.dev, stamp.ino));
+        }
         let manner = self.ground.manner;
         let room = manner.keep_bytes_together.saturating_sub(self.seen.kept_bytes);
         let keep = manner.keep_bytes.min(room);
-        match read::content(dir, path.name(), keep, manner.probe) {
+        let patient = manner.patient && !must_read;
+        match read::content(dir, path.name(), keep, manner.probe, patient) {
             Ok(Content::Whole(row, bytes)) => {
                 self.seen.kept_bytes += bytes.as_ref().map_or(0, |b| b.len() as u64);
                 self.found(path, row, bytes);

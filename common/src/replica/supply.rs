@@ -5,14 +5,19 @@
 //! gone, and the asker will hear of the new version in its turn.
 
 use std::fs::File;
+use std::io::BufReader;
 use std::os::unix::fs::FileExt as _;
 
 use serde_bytes::ByteBuf;
 
+use crate::delta::recipe::chunks_of;
 use crate::limits::PIECE_BYTES_MAX;
 use crate::replica::known::{Known, Row};
 use crate::replica::root::{Root, stamp_of};
 use crate::wire::message::{Ask, Given, Want};
+
+/// Chunks in one part of a recipe.
+const CHUNKS_PER_PART: usize = 10_000;
 
 /// Answers a question for content. A recipe may have several parts; a piece has one.
 #[must_use]
@@ -55,8 +60,21 @@ impl Version {
         }
     }
 
-    /// The chunks of the whole file. Not known yet: the asker takes the pieces instead.
+    /// The chunks of the whole file, in parts that a message can carry.
     fn recipe(&self) -> Vec<Given> {
-        vec![Given::Gone]
+        let reader = BufReader::with_capacity(PIECE_BYTES_MAX, &self.file);
+        let chunks = match chunks_of(reader) {
+            Ok(measured) if self.holds() => measured.recipe.0,
+            _ => return vec![Given::Gone],
+        };
+        let mut parts: Vec<Given> = chunks
+            .chunks(CHUNKS_PER_PART)
+            .map(|part| Given::Recipe { chunks: part.to_vec(), last: false })
+            .collect();
+        match parts.last_mut() {
+            Some(Given::Recipe { last, .. }) => *last = true,
+            _ => parts.push(Given::Recipe { chunks: Vec::new(), last: true }),
+        }
+        parts
     }
 }

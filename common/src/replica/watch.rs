@@ -311,6 +311,7 @@ fn hint(base: &Path, event: &Event, path: &Path) -> Option<Hint> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 mod tests {
     use super::*;
 

@@ -1,4 +1,5 @@
 //! A directory under a real observer, and what was told of it.
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,25 +17,25 @@ use common::replica::root::Root;
 use common::wire::message::{Condition, OrderId, Report};
 
 /// Nothing here may take longer.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-pub fn path(name: impl AsRef<[u8]>) -> RelPath {
+pub(crate) fn path(name: impl AsRef<[u8]>) -> RelPath {
     RelPath::new(name).unwrap()
 }
 
 /// What has been told so far.
 #[derive(Default, Debug)]
-pub struct Told {
-    pub rows: BTreeMap<RelPath, Entry>,
-    pub problems: BTreeMap<RelPath, Problem>,
-    pub condition: Condition,
+pub(crate) struct Told {
+    pub(crate) rows: BTreeMap<RelPath, Entry>,
+    pub(crate) problems: BTreeMap<RelPath, Problem>,
+    pub(crate) condition: Condition,
     /// Every path of an observation, in order, and whether something is there.
-    pub news: Vec<(RelPath, bool)>,
-    pub moved: Vec<(RelPath, RelPath)>,
-    pub contents: BTreeMap<RelPath, Vec<u8>>,
-    pub settled: BTreeSet<u64>,
-    pub synced: BTreeMap<u64, bool>,
-    pub halts: Vec<String>,
+    pub(crate) news: Vec<(RelPath, bool)>,
+    pub(crate) moved: Vec<(RelPath, RelPath)>,
+    pub(crate) contents: BTreeMap<RelPath, Vec<u8>>,
+    pub(crate) settled: BTreeSet<u64>,
+    pub(crate) synced: BTreeMap<u64, bool>,
+    pub(crate) halts: Vec<String>,
 }
 
 impl Told {
@@ -78,23 +79,23 @@ impl Told {
     }
 }
 
-pub struct Side {
-    pub dir: PathBuf,
-    pub known: Arc<Known>,
-    pub observer: ObserverHandle,
-    pub told: Told,
+pub(crate) struct Side {
+    pub(crate) dir: PathBuf,
+    pub(crate) known: Arc<Known>,
+    pub(crate) observer: ObserverHandle,
+    pub(crate) told: Told,
     reports: Receiver<Report>,
     next: u64,
     _temp: Option<tempfile::TempDir>,
 }
 
 impl Side {
-    pub fn new() -> Side {
+    pub(crate) fn new() -> Side {
         Side::with(Settings::default(), |_| {})
     }
 
     /// Fills a directory, then starts to observe it.
-    pub fn with(settings: Settings, fill: impl FnOnce(&Path)) -> Side {
+    pub(crate) fn with(settings: Settings, fill: impl FnOnce(&Path)) -> Side {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("root");
         fs::create_dir(&dir).unwrap();
@@ -104,7 +105,7 @@ impl Side {
         side
     }
 
-    pub fn start(dir: &Path, settings: Settings, rows: BTreeMap<RelPath, Row>) -> Side {
+    pub(crate) fn start(dir: &Path, settings: Settings, rows: BTreeMap<RelPath, Row>) -> Side {
         fs::create_dir_all(dir.join(".lab3")).unwrap();
         fs::write(dir.join(".lab3/id"), "x").unwrap();
         let (tx, reports) = channel();
@@ -130,23 +131,23 @@ impl Side {
         side
     }
 
-    pub fn at(&self, name: impl AsRef<Path>) -> PathBuf {
+    pub(crate) fn at(&self, name: impl AsRef<Path>) -> PathBuf {
         self.dir.join(name)
     }
 
-    pub fn write(&self, name: impl AsRef<Path>, content: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: impl AsRef<Path>, content: impl AsRef<[u8]>) {
         fs::write(self.at(name), content).unwrap();
     }
 
     /// Takes over everything that has been told.
-    pub fn take(&mut self) {
+    pub(crate) fn take(&mut self) {
         while let Ok(report) = self.reports.try_recv() {
             self.told.take(report);
         }
     }
 
     /// Waits until what was told has a property.
-    pub fn until(&mut self, what: &str, holds: impl Fn(&Told) -> bool) -> Duration {
+    pub(crate) fn until(&mut self, what: &str, holds: impl Fn(&Told) -> bool) -> Duration {
         let start = Instant::now();
         loop {
             self.take();
@@ -162,20 +163,20 @@ impl Side {
     }
 
     /// Waits until everything that was done before has been told.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.next += 1;
         let id = self.next;
         self.observer.send(Command::Settle(OrderId(id)));
         self.until("settled", |told| told.settled.contains(&id));
     }
 
-    pub fn order(&mut self) -> OrderId {
+    pub(crate) fn order(&mut self) -> OrderId {
         self.next += 1;
         OrderId(self.next)
     }
 
     /// Settles, then compares what was told with what is on the disk, entry by entry.
-    pub fn assert_told(&mut self) {
+    pub(crate) fn assert_told(&mut self) {
         self.settle();
         let disk = on_disk(&self.dir);
         let told: BTreeMap<RelPath, String> =
@@ -190,11 +191,11 @@ impl Side {
         );
     }
 
-    pub fn problem(&self, name: &str) -> Option<ProblemKind> {
+    pub(crate) fn problem(&self, name: &str) -> Option<ProblemKind> {
         self.told.problems.get(&path(name)).map(|p| p.kind)
     }
 
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.told.rows.contains_key(&path(name))
     }
 }
@@ -216,7 +217,7 @@ fn on_disk(root: &Path) -> BTreeMap<RelPath, String> {
         let entry = entry.unwrap();
         let below = entry.path().strip_prefix(root).unwrap().as_os_str().as_bytes();
         let Ok(path) = RelPath::new(below) else { continue };
-        let mode = entry.metadata().unwrap().permissions().mode() & 0o7777;
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
         let kind = entry.file_type();
         let text = if kind.is_dir() {
             format!("dir {mode:o}")
@@ -235,7 +236,13 @@ fn on_disk(root: &Path) -> BTreeMap<RelPath, String> {
 }
 
 /// Exchanges two paths in one system call.
-pub fn exchange(a: &Path, b: &Path) {
+pub(crate) fn exchange(a: &Path, b: &Path) {
     let flags = rustix::fs::RenameFlags::EXCHANGE;
     rustix::fs::renameat_with(rustix::fs::CWD, a, rustix::fs::CWD, b, flags).unwrap();
+}
+
+/// Says, past the test harness, that a part of a test has no ground here.
+pub(crate) fn skipped(why: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }

@@ -1,5 +1,6 @@
 //! A barrier that was reached means that everything before it has been told; and content is given
 //! only of the version that was asked for.
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 use std::fs;
 

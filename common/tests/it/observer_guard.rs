@@ -1,4 +1,5 @@
 //! Nothing is told gone because the root is.
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 use std::fs;
 
@@ -100,4 +101,15 @@ fn the_last_file_may_be_deleted() {
     fs::remove_file(side.at("only")).unwrap();
     side.assert_told();
     assert!(side.told.rows.is_empty() && side.told.condition.halted.is_none());
+}
+
+#[test]
+fn a_root_that_is_empty_all_at_once_halts_until_that_is_approved() {
+    let mut side = Side::with(quick(), filled);
+    fs::rename(side.at("d"), side.dir.with_extension("away")).unwrap();
+    side.until("halted", |t| t.condition.halted.is_some());
+    assert_nothing_gone(&side);
+    side.observer.send(Command::Approve);
+    side.until("all gone", |t| t.rows.is_empty() && t.condition.halted.is_none());
+    side.assert_told();
 }

@@ -1,4 +1,5 @@
 //! Ignored paths are not told; that something is ignored now is never a deletion.
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 use std::fs;
 
@@ -71,8 +72,26 @@ fn patterns_that_change_are_obeyed_at_once() {
     assert!(!side.has("d/d.y"));
     // A directory with patterns of its own takes them along when it moves.
     side.write("d/.lab3ignore", "!*.y\nonly\n");
+    side.settle();
     fs::rename(side.at("d"), side.at("e")).unwrap();
     side.write("e/only", "x");
     side.settle();
     assert!(side.has("e/d.y") && !side.has("e/only"));
+}
+
+#[test]
+fn patterns_that_were_written_before_a_file_always_cover_it() {
+    let mut side = Side::new();
+    for n in 0..100 {
+        // The directory is new and being looked at while the patterns arrive.
+        fs::create_dir_all(side.at(format!("d{n}/e"))).unwrap();
+        for busy in 0..n % 7 {
+            side.write(format!("d{n}/e/{busy}"), "x");
+        }
+        side.write(format!("d{n}/.lab3ignore"), "*.secret\n");
+        side.write(format!("d{n}/e/f.secret"), "x");
+    }
+    side.settle();
+    let told = side.told.news.iter().filter(|(p, _)| p.as_bytes().ends_with(b".secret")).count();
+    assert_eq!(told, 0);
 }

@@ -1,4 +1,5 @@
 //! What is neither file nor directory nor link is listed and left alone; errors are no absences.
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +9,7 @@ use std::process::Command as Process;
 use common::problem::ProblemKind;
 use common::replica::observer::{Command, Settings};
 
-use crate::observed::{Side, path};
+use crate::observed::{Side, path, skipped};
 
 fn fifo(path: &std::path::Path) {
     assert!(Process::new("mkfifo").arg(path).status().unwrap().success());
@@ -29,7 +30,7 @@ fn fifos_sockets_and_devices_are_listed_and_the_rest_goes_on() {
     if device.unwrap().status.success() {
         assert_eq!(side.problem("null"), Some(ProblemKind::Special));
     } else {
-        eprintln!("skipped: devices cannot be made here");
+        skipped("devices cannot be made here");
     }
     assert_eq!(side.told.rows.len(), 1);
     fs::remove_file(side.at("fifo")).unwrap();
@@ -60,21 +61,25 @@ fn an_unreadable_directory_keeps_everything_that_was_known() {
         fs::write(dir.join("g"), "x").unwrap();
     });
     if rustix::process::geteuid().is_root() {
-        eprintln!("skipped: nothing is unreadable for root");
+        skipped("nothing is unreadable for root");
         return;
     }
+    let dir = side.dir.clone();
     let mode = |name: &str, mode| {
-        fs::set_permissions(side.dir.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        fs::set_permissions(dir.join(name), fs::Permissions::from_mode(mode)).unwrap();
     };
     mode("d", 0o000);
     mode("g", 0o000);
+    // Patterns that cannot be read keep nothing else from being told.
+    side.write(".lab3ignore", "");
+    mode(".lab3ignore", 0o000);
+    side.write("new", "x");
+    side.until("the new file", |t| t.rows.contains_key(&path("new")));
+    mode(".lab3ignore", 0o644);
     side.observer.send(Command::Rescan(None));
     side.settle();
     assert_eq!(side.problem("d"), Some(ProblemKind::Unreadable));
     assert!(side.has("d/f") && side.has("g"));
-    let mode = |name: &str, mode| {
-        fs::set_permissions(side.dir.join(name), fs::Permissions::from_mode(mode)).unwrap();
-    };
     mode("d", 0o755);
     mode("g", 0o644);
     side.assert_told();
@@ -91,7 +96,7 @@ fn a_mount_is_listed_and_not_crossed() {
     });
     let mounted = Process::new("mount").args(["-t", "tmpfs", "none"]).arg(side.at("m")).output();
     if !mounted.is_ok_and(|m| m.status.success()) {
-        eprintln!("skipped: nothing can be mounted here");
+        skipped("nothing can be mounted here");
         return;
     }
     fs::write(side.at("m/other"), "on the mount").unwrap();

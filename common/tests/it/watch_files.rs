@@ -1,4 +1,5 @@
 //! Edits of files are seen, at once where they are complete.
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 use std::fs::{self, File};
 use std::io::Write as _;

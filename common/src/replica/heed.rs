@@ -1,0 +1,59 @@
+//! What a hint makes of the dirty set: where to look, how thoroughly, and whether to wait.
+
+use crate::dirty::Depth;
+use crate::path::RelPath;
+use crate::replica::observing::Observing;
+use crate::replica::watch::Hint;
+
+impl Observing {
+    pub(super) fn hint(&mut self, hint: Hint) {
+        let now = self.now();
+        match hint {
+            Hint::Touched(path) => self.dirty.mark(Some(path), Depth::Entry, now),
+            Hint::Closed(path) => self.dirty.mark_read(path, now),
+            Hint::Wrote(path) => {
+                if self.dirty.covers(&path) || self.is_being_written(&path) {
+                    self.dirty.wrote(path, now);
+                } else {
+                    self.dirty.mark_read(path, now);
+                }
+            }
+            Hint::Created(path) => {
+                if self.is_being_written(&path) {
+                    self.dirty.wrote(path, now);
+                } else {
+                    self.dirty.mark(Some(path), Depth::Entry, now);
+                }
+            }
+            Hint::Moved { path, pair } => {
+                match pair {
+                    Some((number, true)) => {
+                        self.halves.insert(number);
+                    }
+                    Some((number, false)) => {
+                        self.halves.remove(&number);
+                    }
+                    None => {}
+                }
+                self.watch.forget(&path);
+                self.dirty.mark(Some(path), Depth::Deep, now);
+            }
+            Hint::Cookie(name) => self.cookie_arrived(&name),
+            Hint::Root => self.next_guard = now,
+            Hint::Anywhere => self.renew(),
+        }
+    }
+
+    /// Whether to wait for somebody who is writing. Unknown counts as yes. So does emptiness: a
+    /// file that is just being created has no writer for an instant.
+    fn is_being_written(&self, path: &RelPath) -> bool {
+        match self.root.stat(path) {
+            Ok(Some(stamp)) if stamp.is_file() && stamp.size > 0 => {
+                let Some(probe) = self.settings.probe else { return true };
+                self.root.open_file(path).is_ok_and(|file| probe(&file) != Some(false))
+            }
+            Ok(Some(stamp)) => stamp.is_file(),
+            _ => false,
+        }
+    }
+}
