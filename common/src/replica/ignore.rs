@@ -15,6 +15,7 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use crate::dirty::Place;
 use crate::path::RelPath;
+use crate::replica::stamp::Stamp;
 
 /// The name of a file with patterns.
 pub const IGNORE_FILE: &[u8] = b".lab3ignore";
@@ -24,20 +25,46 @@ pub const IGNORE_BYTES_MAX: u64 = 1024 * 1024;
 /// The patterns of a tree.
 #[derive(Debug, Default)]
 pub struct Patterns {
-    by_directory: BTreeMap<Place, (Vec<u8>, Gitignore)>,
+    by_directory: BTreeMap<Place, Rules>,
+}
+
+/// One file with patterns.
+#[derive(Debug)]
+struct Rules {
+    stamp: Stamp,
+    text: Vec<u8>,
+    parsed: Gitignore,
 }
 
 impl Patterns {
     /// Takes over what the file with patterns in a directory says now; `None` when there is none.
     /// Answers whether anything is different from before.
-    pub fn set(&mut self, directory: &Place, content: Option<&[u8]>) -> bool {
-        let Some(content) = content else { return self.by_directory.remove(directory).is_some() };
-        if self.by_directory.get(directory).is_some_and(|(old, _)| old == content) {
+    pub fn set(&mut self, directory: &Place, now: Option<(Stamp, &[u8])>) -> bool {
+        let Some((stamp, text)) = now else { return self.by_directory.remove(directory).is_some() };
+        if let Some(old) = self.by_directory.get_mut(directory)
+            && old.text == text
+        {
+            old.stamp = stamp;
             return false;
         }
-        let parsed = parse(directory, content);
-        self.by_directory.insert(directory.clone(), (content.to_owned(), parsed));
+        let (text, parsed) = (text.to_owned(), parse(directory, text));
+        self.by_directory.insert(directory.clone(), Rules { stamp, text, parsed });
         true
+    }
+
+    /// The file with this stamp cannot be read: what it said before stands.
+    pub fn keep(&mut self, directory: &Place, stamp: Stamp) {
+        let nothing = || Rules { stamp, text: Vec::new(), parsed: Gitignore::empty() };
+        self.by_directory.entry(directory.clone()).or_insert_with(nothing).stamp = stamp;
+    }
+
+    /// Whether the patterns of a directory are those of the file with this stamp.
+    #[must_use]
+    pub fn are_current(&self, directory: &Place, now: Option<&Stamp>) -> bool {
+        match (self.by_directory.get(directory), now) {
+            (Some(rules), Some(now)) => rules.stamp == *now,
+            (rules, now) => rules.is_none() && now.is_none(),
+        }
     }
 
     /// Whether a directory has patterns of its own.
@@ -74,12 +101,12 @@ impl Patterns {
         }
         let mut directory = path.parent();
         loop {
-            if let Some((_, patterns)) = self.by_directory.get(&directory) {
+            if let Some(rules) = self.by_directory.get(&directory) {
                 let below = match &directory {
                     Some(directory) => &path.as_bytes()[directory.as_bytes().len() + 1..],
                     None => path.as_bytes(),
                 };
-                match patterns.matched(Path::new(OsStr::from_bytes(below)), is_dir) {
+                match rules.parsed.matched(Path::new(OsStr::from_bytes(below)), is_dir) {
                     Match::Ignore(_) => return true,
                     Match::Whitelist(_) => return false,
                     Match::None => {}
@@ -116,12 +143,19 @@ mod tests {
         RelPath::new(name).unwrap()
     }
 
+    fn file(text: &str) -> Option<(Stamp, &[u8])> {
+        let zero = crate::time::Timestamp::default();
+        let (modified, changed) = (zero, zero);
+        let stamp = Stamp { dev: 1, ino: 1, size: 1, modified, changed, mode: 0, links: 1 };
+        Some((stamp, text.as_bytes()))
+    }
+
     #[test]
     fn the_nearest_patterns_decide() {
         let mut patterns = Patterns::default();
-        assert!(patterns.set(&None, Some(b"*.o\n/build/\n# talk\n!keep.o\n")));
-        assert!(patterns.set(&Some(path("d")), Some(b"!x.o\nlocal\n")));
-        assert!(!patterns.set(&Some(path("d")), Some(b"!x.o\nlocal\n")));
+        assert!(patterns.set(&None, file("*.o\n/build/\n# talk\n!keep.o\n")));
+        assert!(patterns.set(&Some(path("d")), file("!x.o\nlocal\n")));
+        assert!(!patterns.set(&Some(path("d")), file("!x.o\nlocal\n")));
         assert!(patterns.ignores(&path("a.o"), false));
         assert!(patterns.ignores(&path("d/deep/a.o"), false));
         assert!(!patterns.ignores(&path("keep.o"), false));
@@ -134,7 +168,7 @@ mod tests {
     #[test]
     fn nothing_below_an_ignored_directory_comes_back() {
         let mut patterns = Patterns::default();
-        patterns.set(&None, Some(b"/build/\n!/build/keep\n"));
+        patterns.set(&None, file("/build/\n!/build/keep\n"));
         assert!(patterns.ignores(&path("build"), true));
         assert!(!patterns.ignores(&path("build"), false));
         assert!(patterns.ignores(&path("build/keep"), false));
@@ -143,7 +177,7 @@ mod tests {
     #[test]
     fn the_file_with_patterns_is_never_ignored_and_can_be_forgotten() {
         let mut patterns = Patterns::default();
-        patterns.set(&Some(path("d")), Some(b"*\n"));
+        patterns.set(&Some(path("d")), file("*\n"));
         assert!(!patterns.matches(&path("d/.lab3ignore"), false));
         assert!(patterns.matches(&path("d/x"), false));
         patterns.forget(&path("d"));
@@ -153,7 +187,7 @@ mod tests {
     #[test]
     fn names_that_are_no_text_can_be_matched() {
         let mut patterns = Patterns::default();
-        patterns.set(&None, Some(b"*.o\n"));
+        patterns.set(&None, file("*.o\n"));
         assert!(patterns.ignores(&RelPath::new(b"\xff\xfe.o").unwrap(), false));
     }
 }

@@ -86,6 +86,9 @@ pub(super) struct Scan<'g> {
     pub(super) ground: Ground<'g>,
     pub(super) seen: Seen,
     pub(super) must_read: BTreeSet<RelPath>,
+    /// Where directories were that have been found elsewhere: both ends of a move must be seen in
+    /// one look.
+    pub(super) origins: BTreeSet<RelPath>,
     work: Vec<Work>,
 }
 
@@ -102,7 +105,8 @@ pub(super) struct Work {
 pub fn scan(ground: Ground<'_>, marks: &BTreeMap<Place, Mark>) -> Seen {
     let is_deep = |place: &Place| marks.get(place).is_some_and(|m| m.depth == Depth::Deep);
     let must_read = marks.iter().filter(|(_, m)| m.read).filter_map(|(p, _)| p.clone()).collect();
-    let mut scan = Scan { ground, seen: Seen::default(), must_read, work: Vec::new() };
+    let (origins, work) = (BTreeSet::new(), Vec::new());
+    let mut scan = Scan { ground, seen: Seen::default(), must_read, origins, work };
     for (place, mark) in marks {
         match place {
             None => scan.later(Work { place: None, depth: mark.depth, origin: None }),
@@ -112,7 +116,18 @@ pub fn scan(ground: Ground<'_>, marks: &BTreeMap<Place, Mark>) -> Seen {
         }
         scan.directories();
     }
+    let mut asked = BTreeSet::new();
+    while let Some(origin) = scan.origins.pop_first() {
+        // Two directories that were exchanged are each other's origin.
+        let covered = marks.contains_key(&Some(origin.clone())) || is_deep(&None);
+        if covered || !asked.insert(origin.clone()) {
+            continue;
+        }
+        scan.path(&origin, Depth::Entry);
+        scan.directories();
+    }
     scan.provisional_moves();
+    scan.recheck_patterns();
     scan.seen
 }
 
@@ -334,21 +349,58 @@ impl Scan<'_> {
     /// Reads the patterns of a directory; answers whether they are others than before. Patterns
     /// that cannot be read stay what they were: nothing ignored gets out by an error.
     fn read_patterns(&mut self, place: &Place, dir: BorrowedFd<'_>) -> bool {
-        match stat_at(dir, IGNORE_FILE) {
-            Ok(Some(stamp)) if stamp.is_file() && stamp.size <= IGNORE_BYTES_MAX => {
-                match read::content(dir, IGNORE_FILE, IGNORE_BYTES_MAX, None, false) {
-                    Ok(read::Content::Whole(_, Some(text))) => {
-                        self.ground.patterns.set(place, Some(&text))
-                    }
-                    Ok(_) => {
-                        self.again(place.clone(), Depth::Listing, false);
-                        false
-                    }
-                    Err(_) => false,
+        match pattern_file(dir) {
+            Ok(Some(stamp)) => match read::content(dir, IGNORE_FILE, IGNORE_BYTES_MAX, None, false)
+            {
+                Ok(read::Content::Whole(row, Some(text))) => {
+                    self.ground.patterns.set(place, Some((row.stamp, &text)))
                 }
-            }
-            Ok(_) => self.ground.patterns.set(place, None),
+                Ok(_) => {
+                    self.again(place.clone(), Depth::Listing, false);
+                    false
+                }
+                Err(_) => {
+                    self.ground.patterns.keep(place, stamp);
+                    false
+                }
+            },
+            Ok(None) => self.ground.patterns.set(place, None),
             Err(_) => false,
         }
     }
+
+    /// Who writes patterns and then a file that they cover expects the file to be ignored. When we
+    /// saw the file and not the patterns, nothing new of that directory is told yet.
+    fn recheck_patterns(&mut self) {
+        let mut checked: BTreeMap<Place, bool> = BTreeMap::new();
+        let mut held = Vec::new();
+        for (path, finding) in &self.seen.findings {
+            let is_new = matches!(finding, Finding::Present(..)) && path.name() != IGNORE_FILE;
+            if !is_new || self.ground.known.row(path).is_some() {
+                continue;
+            }
+            let above = path.ancestors().map(Some).chain([None]);
+            for place in above {
+                let current = checked.entry(place.clone()).or_insert_with(|| {
+                    let dir = self.ground.root.directory(place.as_ref());
+                    let file = dir.and_then(|dir| pattern_file(dir.as_fd()));
+                    file.map_or(true, |now| self.ground.patterns.are_current(&place, now.as_ref()))
+                });
+                if !*current {
+                    held.push((path.clone(), place));
+                    break;
+                }
+            }
+        }
+        for (path, place) in held {
+            self.seen.findings.remove(&path);
+            self.again(place, Depth::Deep, false);
+        }
+    }
+}
+
+/// The stamp of a file with patterns, if there is one in a directory that can be one.
+fn pattern_file(dir: BorrowedFd<'_>) -> io::Result<Option<Stamp>> {
+    let stamp = stat_at(dir, IGNORE_FILE)?;
+    Ok(stamp.filter(|s| s.is_file() && s.size <= IGNORE_BYTES_MAX))
 }

@@ -69,6 +69,7 @@ impl Scan<'_> {
         self.found(path, row, None);
         if depth > Depth::Entry {
             let origin = self.ground.known.directory_of(stamp).filter(|from| from != path);
+            self.origins.extend(origin.clone());
             self.later(Work { place: Some(path.clone()), depth, origin });
         }
     }

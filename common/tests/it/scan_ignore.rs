@@ -59,7 +59,6 @@ fn patterns_that_change_are_obeyed_at_once() {
     fs::create_dir(side.at("d")).unwrap();
     side.write("d/a.x", "x");
     side.write("d/b.y", "y");
-    side.settle();
     side.write(".lab3ignore", "*.x\n");
     side.write("d/c.x", "x");
     side.settle();
@@ -78,4 +77,21 @@ fn patterns_that_change_are_obeyed_at_once() {
     side.write("e/only", "x");
     side.settle();
     assert!(side.has("e/d.y") && !side.has("e/only"));
+}
+
+#[test]
+fn patterns_that_were_written_before_a_file_always_cover_it() {
+    let mut side = Side::new();
+    for n in 0..100 {
+        // The directory is new and being looked at while the patterns arrive.
+        fs::create_dir_all(side.at(format!("d{n}/e"))).unwrap();
+        for busy in 0..n % 7 {
+            side.write(format!("d{n}/e/{busy}"), "x");
+        }
+        side.write(format!("d{n}/.lab3ignore"), "*.secret\n");
+        side.write(format!("d{n}/e/f.secret"), "x");
+    }
+    side.settle();
+    let told = side.told.news.iter().filter(|(p, _)| p.as_bytes().ends_with(b".secret")).count();
+    assert_eq!(told, 0);
 }

@@ -64,18 +64,22 @@ fn an_unreadable_directory_keeps_everything_that_was_known() {
         skipped("nothing is unreadable for root");
         return;
     }
+    let dir = side.dir.clone();
     let mode = |name: &str, mode| {
-        fs::set_permissions(side.dir.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        fs::set_permissions(dir.join(name), fs::Permissions::from_mode(mode)).unwrap();
     };
     mode("d", 0o000);
     mode("g", 0o000);
+    // Patterns that cannot be read keep nothing else from being told.
+    side.write(".lab3ignore", "");
+    mode(".lab3ignore", 0o000);
+    side.write("new", "x");
+    side.until("the new file", |t| t.rows.contains_key(&path("new")));
+    mode(".lab3ignore", 0o644);
     side.observer.send(Command::Rescan(None));
     side.settle();
     assert_eq!(side.problem("d"), Some(ProblemKind::Unreadable));
     assert!(side.has("d/f") && side.has("g"));
-    let mode = |name: &str, mode| {
-        fs::set_permissions(side.dir.join(name), fs::Permissions::from_mode(mode)).unwrap();
-    };
     mode("d", 0o755);
     mode("g", 0o644);
     side.assert_told();
