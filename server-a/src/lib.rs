@@ -60,6 +60,7 @@ pub struct Config {
 pub fn run_until_stopped(config: Config) -> Result<()> {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let peer = config.peer;
+    let _within = runtime.enter();
     runtime.block_on(run(config, common::stop::signalled()?, |address, directory| {
         common::talk::ready(&format!(
             "server-a ready: clients {address}, peer {peer}, directory {directory}"

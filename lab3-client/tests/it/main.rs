@@ -1,9 +1,16 @@
-//! The real binary against a scripted server A over a real socket.
+//! The real binary against a scripted server A over a real socket; and all three real programs
+//! together, on real directories.
 
 mod answers;
 mod fake_a;
 mod golden;
 mod index;
 mod listing;
+mod matrix;
+mod refusals;
+mod server;
+mod servers;
 mod spelling;
+mod system;
+mod trees;
 mod unreachable;
