@@ -2,6 +2,8 @@
 //!
 //! Each case runs in a child: this very test binary, told by its environment where to end itself.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -172,7 +174,8 @@ fn a_creation_that_ended_anywhere_left_nothing_or_all() {
 
 #[test]
 fn a_replacement_that_ended_anywhere_left_the_old_or_the_new_and_kept_the_old() {
-    let places = ["filled", "staged", "intended", "exchanged", "judged", "trashed", "published"];
+    let places =
+        ["filled", "staged", "intended", "exchanged", "judged", "parted", "trashed", "published"];
     for verb in ["replace", "replace-bare"] {
         for (step, place) in places.iter().enumerate() {
             let case = Case::new(verb, Some(OLD));
@@ -239,7 +242,7 @@ fn a_name_that_was_deleted_after_the_crash_stays_deleted() {
 
 #[test]
 fn a_deletion_that_ended_anywhere_kept_the_version() {
-    for place in ["intended", "quarantined", "judged", "trashed", "published"] {
+    for place in ["intended", "quarantined", "judged", "parted", "trashed", "published"] {
         let case = Case::new("delete", Some(OLD)).crash_at(place);
         case.recover();
         let expected = (place == "intended").then(|| OLD.to_vec());

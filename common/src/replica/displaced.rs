@@ -18,12 +18,11 @@ use crate::path::RelPath;
 use crate::replica::aside::copy_path;
 use crate::replica::examine::{Seen, digest_of, examine, file_entry, kind};
 use crate::replica::failpoint::reach;
-use crate::replica::intent::{Intent, Verb};
+use crate::replica::intent::{Intent, Verb, name_for};
 use crate::replica::publish::Publisher;
 use crate::replica::root::{open_file_at, read_link_at, stamp_of, stat_at};
 use crate::replica::stamp::Stamp;
 use crate::replica::step::{Step, StepError};
-use crate::replica::trash::Reason;
 use crate::sys::{Lease, Leased};
 
 /// Files up to this size are read while others wait for the lease; that takes below a millisecond.
@@ -76,7 +75,7 @@ impl Publisher {
             Some(FileType::Symlink) if intent.before.kind == Kind::Link => {
                 let target = read_link_at(stage, name).step("read the displaced link")?;
                 if Digest::of(&target) == intent.before.digest {
-                    self.discard_to_trash(intent, name)?;
+                    self.discard_to_trash(name)?;
                     Settled::Trashed
                 } else {
                     self.keep(intent, name, home)?
@@ -103,7 +102,7 @@ impl Publisher {
             return self.keep(intent, name, home);
         };
         reach("judged");
-        let id = self.discard_to_trash(intent, name)?;
+        let id = self.discard_to_trash(name)?;
         reach("trashed");
         if guard.is_none_or(|lease| lease.holds()) {
             return Ok(Settled::Trashed);
@@ -152,12 +151,8 @@ impl Publisher {
         Ok(None)
     }
 
-    fn discard_to_trash(&self, intent: &Intent, name: &[u8]) -> Result<String, StepError> {
-        let reason = match intent.verb {
-            Verb::Replace(_) => Reason::Replaced,
-            Verb::Delete => Reason::Deleted,
-        };
-        self.trash.put((self.stage.handle(), name), &intent.path, reason, intent.before.digest)
+    fn discard_to_trash(&self, name: &[u8]) -> Result<String, StepError> {
+        self.trash.adopt((self.stage.handle(), name), &name_for(name))
     }
 
     /// An edit that nobody had seen: back to its name, or beside it.

@@ -77,7 +77,8 @@ impl Intent {
         note::write(stage.handle(), &name_for(name), &record).step("write down what is under way")
     }
 
-    /// Says that nothing is under way with a name any more.
+    /// Says that nothing is under way with a name any more. Where the version went to the trash its
+    /// intent went along, and nothing is left to be removed.
     pub fn clear(stage: &Stage, name: &[u8]) {
         // One that stays names something that is not there: recovery drops it.
         let _ = note::remove(stage.handle(), &name_for(name));
@@ -86,34 +87,38 @@ impl Intent {
     /// Reads it; `None` when it is not one.
     pub fn read(stage: &Stage, name: &[u8]) -> io::Result<Option<Intent>> {
         match note::read(stage.handle(), &name_for(name)) {
-            Ok(record) => Ok(parse(&record)),
+            Ok(record) => Ok(Intent::parse(&record)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
     }
+
+    /// Reads what was written; `None` when it is no intent.
+    #[must_use]
+    pub fn parse(record: &[u8]) -> Option<Intent> {
+        let line = record.iter().position(|&b| b == b'\n')?;
+        let head = std::str::from_utf8(&record[..line]).ok()?;
+        let mut words = head.split(' ');
+        let mut word = || words.next();
+        let (verb, inode) = (word()?, word()?.parse().ok()?);
+        let verb = match verb {
+            "replace" => Verb::Replace(inode),
+            "delete" => Verb::Delete,
+            _ => return None,
+        };
+        let kind = match word()? {
+            "file" => Kind::File,
+            "link" => Kind::Link,
+            "dir" => Kind::Dir,
+            _ => return None,
+        };
+        let before = Identity { kind, digest: parse_digest(word()?)? };
+        Some(Intent { path: RelPath::new(&record[line + 1..]).ok()?, verb, before })
+    }
 }
 
-fn name_for(name: &[u8]) -> Vec<u8> {
+/// The name of the intent of a name in `stage/`.
+#[must_use]
+pub fn name_for(name: &[u8]) -> Vec<u8> {
     [name, SUFFIX].concat()
-}
-
-fn parse(record: &[u8]) -> Option<Intent> {
-    let line = record.iter().position(|&b| b == b'\n')?;
-    let head = std::str::from_utf8(&record[..line]).ok()?;
-    let mut words = head.split(' ');
-    let mut word = || words.next();
-    let (verb, inode) = (word()?, word()?.parse().ok()?);
-    let verb = match verb {
-        "replace" => Verb::Replace(inode),
-        "delete" => Verb::Delete,
-        _ => return None,
-    };
-    let kind = match word()? {
-        "file" => Kind::File,
-        "link" => Kind::Link,
-        "dir" => Kind::Dir,
-        _ => return None,
-    };
-    let before = Identity { kind, digest: parse_digest(word()?)? };
-    Some(Intent { path: RelPath::new(&record[line + 1..]).ok()?, verb, before })
 }

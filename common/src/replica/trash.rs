@@ -1,8 +1,10 @@
 //! Versions that were replaced or deleted, kept for a while.
 //!
 //! The inode itself is moved here, so that even a write that comes late, through a descriptor that
-//! somebody still holds, is kept. A version `ID` has a record `ID.about` beside it. The record is
-//! written first: a version is never without one, a record without a version is dropped.
+//! somebody still holds, is kept. A version `ID` has a record `ID.about` beside it: one of its own,
+//! or the intent under which it left the tree, moved along. Writing a second record and removing
+//! the first would cost more than all the rest: ext4 waits for its journal when a longer link is
+//! removed. A version that a crash parted from its record is listed without its path.
 
 use std::fs::File;
 use std::io;
@@ -15,6 +17,8 @@ use rustix::fs::AtFlags;
 
 use crate::digest::Digest;
 use crate::path::RelPath;
+use crate::replica::failpoint::reach;
+use crate::replica::intent::{Intent, Verb};
 use crate::replica::note;
 use crate::replica::root::{open_file_at, stat_at};
 use crate::replica::step::{Step, StepError};
@@ -105,9 +109,7 @@ impl Trash {
         reason: Reason,
         digest: Digest,
     ) -> Result<String, StepError> {
-        let count = self.next.fetch_add(1, Ordering::Relaxed);
-        let now = Timestamp::now();
-        let id = format!("{:011}-{:016x}-{count:x}", now.seconds.max(0), self.run);
+        let (id, now) = self.fresh_id();
         let about = about_name(&id);
         let record = [
             format!("{} {:09} {reason} {} {digest}\n", now.seconds, now.nanos, self.side)
@@ -124,6 +126,17 @@ impl Trash {
         Ok(id)
     }
 
+    /// Moves something here together with the intent under which it left the tree.
+    pub fn adopt(&self, from: (BorrowedFd<'_>, &[u8]), intent: &[u8]) -> Result<String, StepError> {
+        let (id, _) = self.fresh_id();
+        rustix::fs::renameat(from.0, from.1, &self.dir, &*id)
+            .step("move the old version to the trash")?;
+        reach("parted");
+        // Without its record it is still kept, and listed.
+        let _ = rustix::fs::renameat(from.0, intent, &self.dir, about_name(&id));
+        Ok(id)
+    }
+
     /// Takes a version out of the trash again: it was moved elsewhere.
     pub fn forget(&self, id: &str) {
         let _ = note::remove(self.handle(), &about_name(id));
@@ -133,11 +146,14 @@ impl Trash {
     pub fn list(&self) -> io::Result<Vec<Trashed>> {
         let mut found = Vec::new();
         for name in note::names(self.handle())? {
-            let Some(id) = name.strip_suffix(ABOUT) else { continue };
-            let Some(stamp) = stat_at(self.handle(), id)? else { continue };
-            let record = note::read(self.handle(), &name)?;
-            let Some(trashed) = parse(id, &record, stamp.size) else { continue };
-            found.push(trashed);
+            let Ok(id) = String::from_utf8(name) else { continue };
+            if id.as_bytes().ends_with(ABOUT) {
+                continue;
+            }
+            let Some(stamp) = stat_at(self.handle(), id.as_bytes())? else { continue };
+            let record = note::read(self.handle(), &about_name(&id)).unwrap_or_default();
+            let parsed = parse(&id, &record, stamp.size).or_else(|| self.adopted(&id, &record));
+            found.extend(parsed.map(|trashed| Trashed { size: stamp.size, ..trashed }));
         }
         found.sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
         Ok(found)
@@ -173,6 +189,29 @@ impl Trash {
         }
         Ok(removed)
     }
+
+    fn fresh_id(&self) -> (String, Timestamp) {
+        let count = self.next.fetch_add(1, Ordering::Relaxed);
+        let now = Timestamp::now();
+        (format!("{:011}-{:016x}-{count:x}", now.seconds.max(0), self.run), now)
+    }
+
+    /// A version whose record is an intent, or lost.
+    fn adopted(&self, id: &str, record: &[u8]) -> Option<Trashed> {
+        let seconds = id.split('-').next()?.parse().ok()?;
+        let time = Timestamp { seconds, nanos: 0 };
+        let (path, reason, digest) = match Intent::parse(record) {
+            Some(Intent { path, verb: Verb::Delete, before }) => {
+                (path, Reason::Deleted, before.digest)
+            }
+            Some(Intent { path, before, .. }) => (path, Reason::Replaced, before.digest),
+            None => {
+                let path = RelPath::new(format!("found-in-trash-{id}")).ok()?;
+                (path, Reason::Recovered, Digest::of(b""))
+            }
+        };
+        Some(Trashed { id: id.to_owned(), path, time, reason, side: self.side, digest, size: 0 })
+    }
 }
 
 impl std::fmt::Display for Reason {
@@ -190,7 +229,7 @@ fn about_name(id: &str) -> Vec<u8> {
     [id.as_bytes(), ABOUT].concat()
 }
 
-fn parse(id: &[u8], record: &[u8], size: u64) -> Option<Trashed> {
+fn parse(id: &str, record: &[u8], size: u64) -> Option<Trashed> {
     let line = record.iter().position(|&b| b == b'\n')?;
     let head = std::str::from_utf8(&record[..line]).ok()?;
     let mut words = head.split(' ');
@@ -206,7 +245,7 @@ fn parse(id: &[u8], record: &[u8], size: u64) -> Option<Trashed> {
     let side = if word()? == "A" { Side::A } else { Side::B };
     let digest = parse_digest(word()?)?;
     let path = RelPath::new(&record[line + 1..]).ok()?;
-    let id = String::from_utf8(id.to_vec()).ok()?;
+    let id = id.to_owned();
     Some(Trashed { id, path, time, reason, side, digest, size })
 }
 

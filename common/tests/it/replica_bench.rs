@@ -1,4 +1,5 @@
 //! One replica on a real directory, to carry out operations on.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::fs;

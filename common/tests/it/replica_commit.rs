@@ -1,4 +1,5 @@
 //! Every kind of operation, when `before` holds and when it does not.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

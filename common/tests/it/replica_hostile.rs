@@ -1,4 +1,5 @@
 //! Names, paths and links that are meant to lead astray, and a process without privileges.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,4 +1,5 @@
 //! The moment between looking and moving: somebody is always faster.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::io::Write;

@@ -1,4 +1,5 @@
 //! The way in, the claim, and what is noticed when the ground moves.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::os::unix::fs::symlink;

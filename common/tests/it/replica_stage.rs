@@ -1,4 +1,5 @@
 //! Receiving aside, and keeping what was replaced.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
