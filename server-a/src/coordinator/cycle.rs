@@ -55,6 +55,7 @@ impl Coordinator {
     }
 
     fn decide_path(&mut self, path: RelPath, out: &mut Vec<Action>) {
+        self.decisions += 1;
         if let Some(on) = self.flights.touching(&path) {
             self.parked.park(path, on);
             return;

@@ -120,6 +120,8 @@ pub struct Coordinator {
     unsaved: Batch,
     next_id: u64,
     alarm: Option<Moment>,
+    /// How many paths were decided.
+    decisions: u64,
     /// Whether anything moved since people were last told that all is settled.
     moved: bool,
 }
@@ -165,6 +167,7 @@ impl Coordinator {
             unsaved: Batch::default(),
             next_id: 1,
             alarm: None,
+            decisions: 0,
             moved: false,
             archive,
         }
@@ -217,6 +220,12 @@ impl Coordinator {
     #[must_use]
     pub fn queue(&self) -> &PendingQueue {
         &self.queue
+    }
+
+    /// How many paths were decided since the start: the work that was done.
+    #[must_use]
+    pub fn decisions(&self) -> u64 {
+        self.decisions
     }
 
     /// Whether nothing is under way and nothing waits to be decided.
