@@ -31,11 +31,13 @@ impl Coordinator {
         }
         self.step_restores(out);
         // A hint that waits for a directory may come to nothing when that is decided.
-        while {
-            let used = self.rename_hinted(out);
+        loop {
+            self.rename_hinted(out);
             self.decide_all(out);
-            used || !self.hints.is_empty() && self.rename_hinted(out)
-        } {}
+            if !self.rename_in_vain(out) {
+                break;
+            }
+        }
         self.tell_settled(out);
     }
 

@@ -254,6 +254,7 @@ impl Coordinator {
     }
 
     fn wake_parked(&mut self, on: &RelPath) {
+        self.hints.wake(on);
         for path in self.parked.wake(on) {
             self.mark(&path);
         }
