@@ -218,7 +218,13 @@ impl Coordinator {
     ) {
         self.moved = true;
         let id = self.order_id();
-        self.flights.start(id, Flight { side, operation: operation.clone(), purpose });
+        let there = self.seen[side.other()].get(operation.path());
+        let repeats = match &operation {
+            Operation::Change(change) => same(there, change.after.as_ref()),
+            Operation::Rename { .. } => true,
+        };
+        let repeats = repeats && purpose == Purpose::Agree;
+        self.flights.start(id, Flight { side, operation: operation.clone(), purpose, repeats });
         out.push(Action::Order(side, Order::Commit { id, operation, content }));
     }
 

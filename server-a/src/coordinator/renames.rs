@@ -201,7 +201,8 @@ impl Coordinator {
         let operation = Operation::Rename { from: hint.from.clone(), to: hint.to.clone(), before };
         self.moved = true;
         let id = self.order_id();
-        let flight = Flight { side, operation: operation.clone(), purpose: Purpose::Rename };
+        let purpose = Purpose::Rename;
+        let flight = Flight { side, operation: operation.clone(), purpose, repeats: true };
         self.flights.start(id, flight);
         let order = Order::Commit { id, operation, content: Content::None };
         out.push(Action::Order(side, order));
