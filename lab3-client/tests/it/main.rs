@@ -10,5 +10,6 @@ mod fake_a;
 mod golden;
 mod index;
 mod listing;
+mod readme;
 mod spelling;
 mod unreachable;
