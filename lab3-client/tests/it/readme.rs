@@ -61,8 +61,9 @@ impl Reader {
         let demo = repository().join("fixtures/demo");
         fs::create_dir(folder.path().join("fixtures")).expect("a folder");
         for copy in ["fixtures/demo", "two"] {
-            let copied = Command::new("cp").arg("-r").arg(&demo).arg(folder.path().join(copy));
-            assert!({ copied }.status().expect("`cp` runs").success());
+            let mut command = Command::new("cp");
+            command.arg("-r").arg(&demo).arg(folder.path().join(copy));
+            assert!(command.status().expect("`cp` runs").success());
         }
         Reader { folder, server: None, peer: None, running: Vec::new() }
     }
