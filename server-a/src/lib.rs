@@ -60,6 +60,7 @@ pub struct Config {
 pub fn run_until_stopped(config: Config) -> Result<()> {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let peer = config.peer;
+    let _within = runtime.enter();
     runtime.block_on(run(config, common::stop::signalled()?, |address, directory| {
         common::talk::ready(&format!(
             "server-a ready: clients {address}, peer {peer}, directory {directory}"
@@ -157,11 +158,16 @@ fn open(config: &Config, mail: std::sync::mpsc::Sender<Mail>, asker: Arc<Asker>)
         let path = problem.path.display();
         warn!(%path, why = %problem.detail, "the pending directory holds something unreadable,");
     }
+    let mut locks = saved.locks;
+    for edit in &opened.edits {
+        // When the store was lost, what is held still says that somebody had locked it.
+        locks.recover(edit.lock, &edit.path, edit.received);
+    }
     let queue = PendingQueue::rebuild(opened.edits, opened.next_seq, config.held);
     let remembered = Remembered {
         archive: saved.archive,
         peer: saved.peer,
-        locks: saved.locks,
+        locks,
         queue,
         epoch: common::replica::claim::random(replica.root())? as u64,
         limits: config.limits,

@@ -2,8 +2,6 @@
 //!
 //! Each case runs in a child: this very test binary, told by its environment where to end itself.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

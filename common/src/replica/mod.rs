@@ -10,7 +10,6 @@
 )]
 
 pub mod apply;
-pub mod aside;
 pub mod barrier;
 pub mod claim;
 pub mod commit;

@@ -1,7 +1,8 @@
-//! The real binary against a scripted server A over a real socket.
+//! The laws of the client, and of the whole system with real processes on real trees.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
+    clippy::print_stderr,
     reason = "tests touch the world: real files, sockets, threads and clocks"
 )]
 
@@ -10,6 +11,12 @@ mod fake_a;
 mod golden;
 mod index;
 mod listing;
+mod matrix;
 mod readme;
+mod refusals;
+mod server;
+mod servers;
 mod spelling;
+mod system;
+mod trees;
 mod unreachable;

@@ -1,0 +1,194 @@
+//! What a server cannot work with: it says what, why and what to do, and changes nothing.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
+use common::side::Side;
+
+use crate::fake_a::Ran;
+use crate::server::{Server, free_port};
+use crate::system::{System, is_root, skip};
+use crate::trees::{self, put};
+
+#[track_caller]
+fn gives_up(ran: &Ran, program: &str, words: &[&str]) {
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.starts_with(&format!("{program}: ")), "{ran:?}");
+    assert!(!ran.out.contains(" ready: ") && !ran.err.contains("panicked"), "{ran:?}");
+    for word in words {
+        assert!(ran.err.contains(word), "`{word}` is not in {ran:?}");
+    }
+}
+
+/// A directory that is not there, or is none, is named.
+#[test]
+fn a_directory_that_is_none_is_refused() {
+    let mut system = System::new();
+    let file = system.dir.path().join("file");
+    fs::write(&file, "x").expect("written");
+    for (bad, why) in [(system.dir.path().join("nowhere"), "does not exist"), (file, "directory")] {
+        let name = bad.display().to_string();
+        (system.a, system.b) = (bad.clone(), bad);
+        gives_up(&system.fails(system.command_a()), "server-a", &[&name, why]);
+        gives_up(&system.fails(system.command_b()), "server-b", &[&name, why]);
+    }
+    let missing = system.dir.path().join("nowhere");
+    assert!(!missing.exists(), "a directory that is missing is not made");
+}
+
+/// A directory that may not be read is refused, and not taken for an empty one.
+#[test]
+fn a_directory_that_cannot_be_read_is_refused() {
+    if !is_root() {
+        return skip("a_directory_that_cannot_be_read_is_refused", "needs root");
+    }
+    let mut system = System::new();
+    system.user_b = Some(65_534);
+    trees::chmod(system.dir.path(), ".", 0o755);
+    trees::chmod(&system.b, ".", 0o700);
+    let name = system.b.display().to_string();
+    let ran = system.fails(system.command_b());
+    gives_up(&ran, "server-b", &[&name, "ermission denied"]);
+}
+
+/// One directory has one server; the second is told which process has it (A09).
+#[test]
+fn a_second_server_on_one_directory_is_refused_with_the_pid_of_the_first() {
+    let system = System::started();
+    let mut second = System::new();
+    (second.a, second.b) = (system.a.clone(), system.b.clone());
+    let pid = |side| format!("{}", system.server(side).pid().as_raw_nonzero());
+    for (program, side, command) in
+        [("server-a", Side::A, second.command_a()), ("server-b", Side::B, second.command_b())]
+    {
+        gives_up(&second.fails(command), program, &["in use", &pid(side), "hint: "]);
+    }
+    put(&system.a, "f", "x");
+    system.agree_on(&[("f", "x")]);
+}
+
+/// One directory for both sides, or one inside the other, would be copied into itself for ever.
+#[test]
+fn a_directory_is_not_synchronized_with_itself_or_what_is_in_it() {
+    for (a, b) in [("a", "a"), ("a", "a/inner"), ("b/inner", "b")] {
+        let mut system = System::new();
+        put(&system.dir.path().join(a), "f", "x");
+        (system.a, system.b) = (system.dir.path().join(a), system.dir.path().join(b));
+        fs::create_dir_all(&system.b).expect("a directory");
+        let command = system.command_b();
+        let logs = system.dir.path().join("logs");
+        let mut server_b = Server::spawn(command, &logs, "server-b");
+        server_b.ready("server-b");
+        if a == b {
+            gives_up(&system.fails(system.command_a()), "server-a", &["in use"]);
+        } else {
+            system.start_a();
+            let why = system.server(Side::A);
+            why.says("inside");
+            put(&system.a, "g", "x");
+            let waited = system.lab3(&["wait", "--timeout", "2s"]);
+            assert_eq!(waited.code, 5, "{waited:?}");
+        }
+        assert!(!system.b.join("inner/f").exists() && !system.a.join("inner/g").exists());
+    }
+}
+
+/// A port that another process has is named.
+#[test]
+fn a_port_in_use_is_refused() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let mut system = System::new();
+    let port = taken.local_addr().expect("an address").port();
+    (system.port_a, system.port_b) = (port, port);
+    let address = format!("127.0.0.1:{port}");
+    let words = [address.as_str(), "in use", "--listen"];
+    gives_up(&system.fails(system.command_a()), "server-a", &words);
+    gives_up(&system.fails(system.command_b()), "server-b", &words);
+}
+
+/// Nothing is served to other machines as long as connections are not encrypted.
+#[test]
+fn an_address_of_other_machines_is_refused() {
+    let system = System::new();
+    let any = |mut command: std::process::Command, option: &str| {
+        command.args([option, "192.0.2.1:1"]);
+        system.fails(command)
+    };
+    let words = ["192.0.2.1:1", "loopback"];
+    let plain = |name: &str, root| {
+        let mut command = std::process::Command::new(crate::server::binary(name));
+        command.arg(root);
+        command
+    };
+    gives_up(&any(plain("server-a", &system.a), "--listen"), "server-a", &words);
+    gives_up(&any(plain("server-a", &system.a), "--peer"), "server-a", &words);
+    gives_up(&any(plain("server-b", &system.b), "--listen"), "server-b", &words);
+    assert!(!system.a.join(".lab3").exists(), "nothing was taken into care");
+}
+
+/// Whoever listens where B should is named by what he says; A goes on, and finds B later (F14).
+#[test]
+fn a_peer_that_speaks_something_else_is_named_and_b_is_found_later() {
+    let mut system = System::new();
+    put(&system.a, "f", "x");
+    system.port_b = free_port();
+    system.peer = system.port_b;
+    let stranger = TcpListener::bind(("127.0.0.1", system.port_b)).expect("a port");
+    let talk = std::thread::spawn(move || {
+        for answer in [b"HTTP/1.1 400 Bad Request\r\n\r\n".as_slice(), b"SSH-2.0-x\r\n"] {
+            let (mut stream, _) = stranger.accept().expect("A dials");
+            stream.write_all(answer).expect("written");
+            let _ = stream.read(&mut [0; 4096]);
+        }
+    });
+    system.start_a();
+    let reason = |word: &str| {
+        crate::server::until(word, || {
+            let status = system.json(&["status"]);
+            status["b_reason"].as_str().is_some_and(|why| why.contains(word))
+        });
+    };
+    reason("HTTP");
+    reason("SSH");
+    talk.join().expect("it said both");
+    system.start_b();
+    system.agree_on(&[("f", "x")]);
+}
+
+/// Another version of the protocol is refused on both ends, in words (F14).
+#[test]
+fn a_peer_of_another_version_is_refused_in_words() {
+    use common::wire::cbor;
+    use common::wire::message::{Hello, Reception, Role};
+    let mut newer = Hello::new(Role::Agent, Some(common::wire::message::ReplicaId(7)));
+    newer.version += 1;
+    let frame = |body: &[u8]| [&(body.len() as u32).to_be_bytes(), body].concat();
+    let mut system = System::new();
+    let listener = TcpListener::bind(("127.0.0.1", system.port_b)).expect("a port");
+    let welcome = frame(&cbor::to_vec(&Reception::Welcome(newer.clone())).expect("written"));
+    let talk = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("A dials");
+        stream.write_all(&welcome).expect("written");
+        let _ = stream.read(&mut [0; 4096]);
+    });
+    system.start_a();
+    crate::server::until("the version is named", || {
+        let status = system.json(&["status"]);
+        status["b_reason"].as_str().is_some_and(|why| why.contains("version 2"))
+    });
+    talk.join().expect("it said so");
+    system.start_b();
+    system.b_is("connected");
+    newer.role = Role::Coordinator;
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", system.port_b)).expect("B");
+    stream.write_all(&frame(&cbor::to_vec(&newer).expect("written"))).expect("written");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("an answer");
+    match cbor::from_slice(&answer[4..]).expect("a reception") {
+        Reception::Refused(why) => assert!(why.contains("version 1") && why.contains('2'), "{why}"),
+        Reception::Welcome(hello) => panic!("{hello:?}"),
+    }
+    put(&system.a, "f", "x");
+    system.agree_on(&[("f", "x")]);
+}

@@ -1,0 +1,291 @@
+//! Both servers on two temporary directories, and the client run against them: all of them real
+//! processes. A test says what users do in the directories and what must come of it.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use common::side::Side;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::fake_a::{Ran, run};
+use crate::server::{Server, binary, free_port, until};
+use crate::trees::{self, Node};
+
+/// Two directories and what cares for them.
+pub(crate) struct System {
+    pub(crate) a: PathBuf,
+    pub(crate) b: PathBuf,
+    pub(crate) server_a: Option<Server>,
+    pub(crate) server_b: Option<Server>,
+    /// Further options of the servers.
+    pub(crate) options_a: Vec<String>,
+    pub(crate) options_b: Vec<String>,
+    /// Where A dials B: B itself, unless a test puts something between.
+    pub(crate) peer: u16,
+    pub(crate) port_a: u16,
+    pub(crate) port_b: u16,
+    /// Who runs server B, if not who runs the test.
+    pub(crate) user_b: Option<u32>,
+    /// Last, so that the processes end before their directories go.
+    pub(crate) dir: TempDir,
+}
+
+impl System {
+    /// Two empty directories and no server.
+    pub(crate) fn new() -> System {
+        let dir = TempDir::with_prefix("lab3-it-").expect("a directory");
+        for name in ["a", "b", "cache", "logs"] {
+            DirBuilder::new().mode(0o755).create(dir.path().join(name)).expect("a directory");
+        }
+        let (port_a, port_b) = (free_port(), free_port());
+        System {
+            a: dir.path().join("a"),
+            b: dir.path().join("b"),
+            server_a: None,
+            server_b: None,
+            options_a: Vec::new(),
+            options_b: Vec::new(),
+            peer: port_b,
+            port_a,
+            port_b,
+            user_b: None,
+            dir,
+        }
+    }
+
+    /// Two empty directories in care.
+    pub(crate) fn started() -> System {
+        let mut system = System::new();
+        system.start();
+        system
+    }
+
+    /// The same, with both sides holding these files.
+    pub(crate) fn holding(files: &[(&str, &str)]) -> System {
+        let system = System::started();
+        for (name, content) in files {
+            trees::put(&system.a, name, content);
+        }
+        system.agree();
+        system
+    }
+
+    /// Starts both servers.
+    pub(crate) fn start(&mut self) {
+        self.start_b();
+        self.start_a();
+    }
+
+    /// Starts server A; answers its ready line.
+    pub(crate) fn start_a(&mut self) -> String {
+        let server = self.server_a.insert(Server::spawn(
+            self.command_a(),
+            &self.dir.path().join("logs"),
+            "server-a",
+        ));
+        server.ready("server-a")
+    }
+
+    /// Starts server B; answers its ready line.
+    pub(crate) fn start_b(&mut self) -> String {
+        let server = self.server_b.insert(Server::spawn(
+            self.command_b(),
+            &self.dir.path().join("logs"),
+            "server-b",
+        ));
+        server.ready("server-b")
+    }
+
+    pub(crate) fn command_a(&self) -> Command {
+        let mut command = Command::new(binary("server-a"));
+        command.arg(&self.a).args(["--listen", &format!("127.0.0.1:{}", self.port_a)]);
+        command.args(["--peer", &format!("127.0.0.1:{}", self.peer)]).args(&self.options_a);
+        command
+    }
+
+    pub(crate) fn command_b(&self) -> Command {
+        let binary = binary("server-b");
+        let mut command = match self.user_b {
+            None => Command::new(binary),
+            Some(id) => {
+                let mut command = Command::new("setpriv");
+                command.args([&format!("--reuid={id}"), &format!("--regid={id}")]);
+                command.arg("--clear-groups").arg(binary);
+                command
+            }
+        };
+        command.arg(&self.b).args(["--listen", &format!("127.0.0.1:{}", self.port_b)]);
+        command.args(&self.options_b);
+        command
+    }
+
+    /// Starts a server that is expected to give up; answers how.
+    pub(crate) fn fails(&self, command: Command) -> Ran {
+        let mut server = Server::spawn(command, &self.dir.path().join("logs"), "failing");
+        let code = server.ended().code().expect("no signal");
+        Ran { code, out: server.said(), err: server.complained() }
+    }
+
+    /// Ends servers with SIGTERM.
+    pub(crate) fn stop(&mut self, sides: &[Side]) {
+        for side in sides {
+            self.slot(*side).take().expect("it is running").stop();
+        }
+    }
+
+    /// Ends a server with SIGKILL.
+    pub(crate) fn kill(&mut self, side: Side) {
+        self.slot(side).take().expect("it is running").kill();
+    }
+
+    /// Starts servers again.
+    pub(crate) fn restart(&mut self, sides: &[Side]) {
+        for side in sides {
+            match side {
+                Side::A => self.start_a(),
+                Side::B => self.start_b(),
+            };
+        }
+    }
+
+    fn slot(&mut self, side: Side) -> &mut Option<Server> {
+        match side {
+            Side::A => &mut self.server_a,
+            Side::B => &mut self.server_b,
+        }
+    }
+
+    /// A running server.
+    pub(crate) fn server(&self, side: Side) -> &Server {
+        match side {
+            Side::A => self.server_a.as_ref().expect("A runs"),
+            Side::B => self.server_b.as_ref().expect("B runs"),
+        }
+    }
+
+    /// The directory of a side.
+    pub(crate) fn root(&self, side: Side) -> &Path {
+        match side {
+            Side::A => &self.a,
+            Side::B => &self.b,
+        }
+    }
+
+    /// The client, as somebody, to be run.
+    pub(crate) fn client(&self, holder: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lab3"));
+        command
+            .args(args)
+            .env_clear()
+            .env("TZ", "UTC")
+            .env("LAB3_SERVER", format!("127.0.0.1:{}", self.port_a))
+            .env("LAB3_CACHE_DIR", self.dir.path().join("cache").join(holder))
+            .env("LAB3_HOLDER", holder)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the client as somebody.
+    pub(crate) fn lab3_as(&self, holder: &str, args: &[&str]) -> Ran {
+        run(&mut self.client(holder, args))
+    }
+
+    /// Runs the client.
+    pub(crate) fn lab3(&self, args: &[&str]) -> Ran {
+        self.lab3_as("ann@mill", args)
+    }
+
+    /// Runs the client, which must do what it is asked; answers its stdout.
+    #[track_caller]
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
+        let ran = self.lab3(args);
+        assert_eq!(ran.code, 0, "lab3 {args:?}: {ran:?}");
+        ran.out
+    }
+
+    /// Runs the client with `--json`, and reads its answer.
+    #[track_caller]
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
+        let out = self.ok(&[args, &["--json"]].concat());
+        serde_json::from_str(&out).expect("JSON")
+    }
+
+    /// The entry of the listing with this name.
+    #[track_caller]
+    pub(crate) fn entry(&self, name: &str) -> Value {
+        let listing = self.json(&[]);
+        let entries = listing["entries"].as_array().expect("entries");
+        entries.iter().find(|entry| entry["path"] == name).cloned().unwrap_or(Value::Null)
+    }
+
+    /// How many edits are held at a path or in all.
+    #[track_caller]
+    pub(crate) fn held(&self, of: &[&str]) -> Vec<Value> {
+        let held = self.json(&[&["held"], of].concat());
+        held["held"].as_array().expect("an array").clone()
+    }
+
+    /// Waits, through `lab3 wait`, until everything done before is on both sides.
+    #[track_caller]
+    pub(crate) fn wait(&self) {
+        let ran = self.lab3(&["wait", "--timeout", "60s"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+
+    /// Waits, and requires both directories to be equal; answers what is in them.
+    #[track_caller]
+    pub(crate) fn agree(&self) -> trees::Nodes {
+        self.wait();
+        let (a, b) = (trees::read(&self.a), trees::read(&self.b));
+        trees::assert_equal(&a, &b);
+        a
+    }
+
+    /// Waits, and requires both directories to hold these files, and no other.
+    #[track_caller]
+    pub(crate) fn agree_on(&self, files: &[(&str, &str)]) {
+        let nodes = self.agree();
+        let found: Vec<(&str, &str)> = nodes
+            .iter()
+            .filter_map(|(name, node)| match node {
+                Node::File { content, .. } => Some((
+                    std::str::from_utf8(name).expect("UTF-8"),
+                    std::str::from_utf8(content).expect("UTF-8"),
+                )),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(found, files);
+    }
+
+    /// Waits until the client finds B there, or away.
+    pub(crate) fn b_is(&self, word: &str) {
+        until(&format!("B is {word}"), || {
+            let ran = self.lab3(&["status", "--json"]);
+            ran.code == 0 && ran.out.contains(&format!("\"b\":\"{word}\""))
+        });
+    }
+
+    /// Waits until the status says a halt; answers its words.
+    pub(crate) fn halted(&self) -> String {
+        let mut why = None;
+        until("a halt", || {
+            why = self.json(&["status"])["halted"].as_str().map(str::to_owned);
+            why.is_some()
+        });
+        why.expect("found above")
+    }
+}
+
+/// A line that says loudly why a test did nothing.
+pub(crate) fn skip(test: &str, why: &str) {
+    eprintln!("SKIPPED {test}: {why}");
+}
+
+/// Whether the test may do what only root may.
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

@@ -1,0 +1,163 @@
+//! What is in a directory, as users see it, and what users do there.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::{self, File, FileTimes, Permissions};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+/// What stands at a name.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Node {
+    File { content: Vec<u8>, mode: u32, modified: (i64, i64) },
+    Dir { mode: u32 },
+    Link { target: Vec<u8> },
+    Other,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Node::File { content, mode, modified: (s, n) } => {
+                let shown = String::from_utf8_lossy(&content[..content.len().min(40)]);
+                write!(f, "file {shown:?} of {} bytes, {mode:o}, {s}.{n:09}", content.len())
+            }
+            Node::Dir { mode } => write!(f, "directory, {mode:o}"),
+            Node::Link { target } => write!(f, "link to {:?}", OsStr::from_bytes(target)),
+            Node::Other => f.write_str("something else"),
+        }
+    }
+}
+
+pub(crate) type Nodes = BTreeMap<Vec<u8>, Node>;
+
+/// Everything in a directory, but for `.lab3`.
+pub(crate) fn read(root: &Path) -> Nodes {
+    let mut nodes = Nodes::new();
+    walk(root, b"", &mut nodes);
+    nodes
+}
+
+fn walk(directory: &Path, prefix: &[u8], nodes: &mut Nodes) {
+    for item in fs::read_dir(directory).expect("a directory") {
+        let item = item.expect("an entry");
+        if prefix.is_empty() && item.file_name() == ".lab3" {
+            continue;
+        }
+        let name = [prefix, item.file_name().as_bytes()].concat();
+        let about = item.metadata().expect("metadata");
+        let mode = about.mode() & 0o7777;
+        let node = if about.is_dir() {
+            walk(&item.path(), &[&name, b"/".as_slice()].concat(), nodes);
+            Node::Dir { mode }
+        } else if about.is_symlink() {
+            let target = fs::read_link(item.path()).expect("a link");
+            Node::Link { target: target.as_os_str().as_bytes().to_vec() }
+        } else if about.is_file() {
+            let content = fs::read(item.path()).expect("a file");
+            Node::File { content, mode, modified: (about.mtime(), about.mtime_nsec()) }
+        } else {
+            Node::Other
+        };
+        nodes.insert(name, node);
+    }
+}
+
+/// Requires two directories to be equal; says where they are not.
+#[track_caller]
+pub(crate) fn assert_equal(a: &Nodes, b: &Nodes) {
+    let mut names: Vec<_> = a.keys().chain(b.keys()).collect();
+    names.sort();
+    names.dedup();
+    let differences: Vec<String> = names
+        .into_iter()
+        .filter(|name| a.get(*name) != b.get(*name))
+        .map(|name| {
+            let (at_a, at_b) = (a.get(name), b.get(name));
+            format!("{:?}:\n  A {at_a:?}\n  B {at_b:?}", String::from_utf8_lossy(name))
+        })
+        .collect();
+    assert!(differences.is_empty(), "the directories differ:\n{}", differences.join("\n"));
+}
+
+/// Writes a file, and the directories above it.
+#[track_caller]
+pub(crate) fn put(root: &Path, name: impl AsRef<OsStr>, content: impl AsRef<[u8]>) {
+    let path = root.join(name.as_ref());
+    fs::create_dir_all(path.parent().expect("below a root")).expect("directories");
+    fs::write(path, content).expect("a file is written");
+}
+
+/// Writes a file, and makes it look last modified so many seconds after the epoch.
+#[track_caller]
+pub(crate) fn put_at(root: &Path, name: &str, content: &str, seconds: u64) {
+    put(root, name, content);
+    set_modified(root, name, Duration::from_secs(seconds));
+}
+
+/// Makes a file look last modified so long after the epoch.
+#[track_caller]
+pub(crate) fn set_modified(root: &Path, name: &str, since_epoch: Duration) {
+    let times = FileTimes::new().set_modified(SystemTime::UNIX_EPOCH + since_epoch);
+    let file = File::open(root.join(name)).expect("a file");
+    file.set_times(times).expect("its time is set");
+}
+
+/// Sets permission bits.
+#[track_caller]
+pub(crate) fn chmod(root: &Path, name: &str, mode: u32) {
+    fs::set_permissions(root.join(name), Permissions::from_mode(mode)).expect("its mode is set");
+}
+
+/// Removes a file, a link or a directory with all that is in it.
+#[track_caller]
+pub(crate) fn remove(root: &Path, name: &str) {
+    let path = root.join(name);
+    let is_dir = fs::symlink_metadata(&path).expect("something").is_dir();
+    if is_dir { fs::remove_dir_all(path) } else { fs::remove_file(path) }.expect("removed");
+}
+
+/// Renames.
+#[track_caller]
+pub(crate) fn rename(root: &Path, from: &str, to: &str) {
+    fs::rename(root.join(from), root.join(to)).expect("renamed");
+}
+
+/// Makes a link.
+#[track_caller]
+pub(crate) fn link(root: &Path, target: impl AsRef<OsStr>, name: &str) {
+    std::os::unix::fs::symlink(target.as_ref(), root.join(name)).expect("a link");
+}
+
+/// The text of a file, if it is there.
+pub(crate) fn text(root: &Path, name: &str) -> Option<String> {
+    let bytes = fs::read(root.join(name)).ok()?;
+    Some(String::from_utf8(bytes).expect("UTF-8"))
+}
+
+/// What is in the trash of a root: path, why, and content.
+pub(crate) fn trash(root: &Path) -> Vec<(String, String, String)> {
+    let mut found = Vec::new();
+    for item in fs::read_dir(root.join(".lab3/trash")).expect("a trash") {
+        let path = item.expect("an entry").path();
+        if path.extension().is_none_or(|e| e != "about") {
+            continue;
+        }
+        let about = fs::read_to_string(&path).expect("a record");
+        let (head, name) = about.split_once('\n').expect("two lines");
+        let reason = head.split(' ').nth(2).expect("a reason");
+        let content = fs::read(path.with_extension("")).unwrap_or_default();
+        let content = String::from_utf8_lossy(&content).into_owned();
+        found.push((name.to_owned(), reason.to_owned(), content));
+    }
+    found.sort();
+    found
+}
+
+/// Whether the trash holds this.
+pub(crate) fn in_trash(root: &Path, name: &str, reason: &str, content: &str) -> bool {
+    let wanted = (name.to_owned(), reason.to_owned(), content.to_owned());
+    trash(root).contains(&wanted)
+}
