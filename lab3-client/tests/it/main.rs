@@ -12,6 +12,7 @@ mod golden;
 mod index;
 mod listing;
 mod matrix;
+mod readme;
 mod refusals;
 mod server;
 mod servers;
