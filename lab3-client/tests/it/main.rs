@@ -6,6 +6,7 @@ mod fake_a;
 mod golden;
 mod index;
 mod listing;
+mod locks;
 mod matrix;
 mod refusals;
 mod server;

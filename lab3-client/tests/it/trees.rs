@@ -145,7 +145,9 @@ pub(crate) fn trash(root: &Path) -> Vec<(String, String, String)> {
         if path.extension().is_none_or(|e| e != "about") {
             continue;
         }
-        let about = fs::read_to_string(&path).expect("a record");
+        // A record is the target of a link.
+        let about = fs::read_link(&path).expect("a record").into_os_string();
+        let about = about.into_string().expect("UTF-8");
         let (head, name) = about.split_once('\n').expect("two lines");
         let reason = head.split(' ').nth(2).expect("a reason");
         let content = fs::read(path.with_extension("")).unwrap_or_default();
