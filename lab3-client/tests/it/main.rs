@@ -2,6 +2,7 @@
 //! together, on real directories.
 
 mod answers;
+mod asking;
 mod fake_a;
 mod golden;
 mod index;

@@ -122,8 +122,11 @@ fn a_server_speaks_as_much_and_as_it_is_told() {
     put(&system.a, "f\n", "x");
     put(&system.b, "g", "x");
     system.agree();
+    put(&system.b, "g", "yy");
+    system.agree();
     let b = system.server(Side::B);
     b.says("\"created\"");
+    b.says("\"saw change of\"");
     let lines: Vec<Value> = b
         .said()
         .lines()
