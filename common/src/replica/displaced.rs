@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use crate::digest::Digest;
 use crate::entry::{Entry, Kind};
 use crate::path::RelPath;
-use crate::replica::aside::copy_path;
+use crate::reconcile::conflict::copy_path;
 use crate::replica::examine::{Seen, digest_of, examine, file_entry, kind};
 use crate::replica::failpoint::reach;
 use crate::replica::intent::{Intent, Verb, name_for};

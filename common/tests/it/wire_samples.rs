@@ -62,6 +62,7 @@ pub(crate) fn orders(golden: &mut Golden) {
     commit("order_commit_replace", Some(link()), Some(file()), Content::Pull(path("new.txt")));
     commit("order_commit_copy", None, Some(file()), Content::Local(path("old.txt")));
     commit("order_commit_held", Some(file()), Some(file()), Content::Held(12));
+    commit("order_commit_trash", None, Some(file()), Content::Trash);
     commit("order_commit_delete", Some(Entry::Dir { mode: 0o755 }), None, Content::None);
     let operation = Operation::Rename { from: path("a"), to: path("b/c"), before: file() };
     let content = Content::None;
@@ -91,6 +92,7 @@ pub(crate) fn reports(golden: &mut Golden) {
         ],
         moved: vec![(path("a"), path("b"))],
         problems: vec![(path("secret"), Some(problem())), (path("cured"), None)],
+        more: true,
     };
     let condition = Condition {
         halted: Some("the root is suddenly empty".to_owned()),

@@ -1,4 +1,10 @@
-//! What holds of server A's parts.
+//! The laws of server A: its coordinator, its locks, its pending directory.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::print_stderr,
+    reason = "tests touch the world: real files, sockets, threads and clocks"
+)]
 
 mod coordinator;
 mod locked;
