@@ -251,7 +251,13 @@ impl World {
         };
         if let Outcome::Done { .. } = outcome {
             self.check_lock(side, id, &operation);
-            if let Content::Held(seq) = content {
+            let own = |seq: &u64| {
+                let edit = self.durable.pending.get(seq);
+                edit.is_some_and(|edit| edit.path == *operation.path())
+            };
+            if let Content::Held(seq) = content
+                && own(&seq)
+            {
                 let first = self.applied.insert((seq, operation.path().clone()));
                 assert!(first, "held edit {seq} was applied twice");
             }
