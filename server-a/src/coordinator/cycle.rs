@@ -145,6 +145,7 @@ impl Coordinator {
             && self.has_edit_of_b(top)
         {
             let holder = lock.holder.clone();
+            self.parked.park(path.clone(), top.clone());
             self.withhold(path, Reason::Locked { holder }, out);
             return;
         }
