@@ -93,7 +93,7 @@ fn unlocking_what_is_not_locked_names_the_lock_above() {
     let table = table(&[("d", "ann")]);
     match table.unlockable(&path("d/f"), "ann", Force::Yes) {
         Err(LockError::NotLocked { covered_by: Some(lock), .. }) => {
-            assert_eq!(lock.path, path("d"))
+            assert_eq!(lock.path, path("d"));
         }
         other => panic!("{other:?}"),
     }

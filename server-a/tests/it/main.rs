@@ -8,6 +8,7 @@ mod model;
 mod pending_directory;
 mod pending_problems;
 mod pending_queue;
+mod rest;
 mod scale;
 mod simulation;
 mod users;
