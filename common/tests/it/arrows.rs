@@ -101,6 +101,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
         "server-a/src/coordinator/",
         &[
             "change",
+            "digest",
             "entry",
             "limits",
             "path",

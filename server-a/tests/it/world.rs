@@ -1,7 +1,7 @@
 //! Two replicas, the link between them, and a shell that carries out what the coordinator asks
 //! for, one thing at a time, in an order that the test picks.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use common::change::{Operation, Outcome};
 use common::digest::Digest;
@@ -16,22 +16,12 @@ use common::wire::client::{Answer, DrainMode, Request};
 use common::wire::message::{Content, Order, OrderId, ReplicaId, Report};
 use server_a::coordinator::action::{Action, Batch, Note};
 use server_a::coordinator::event::{ClientId, Event, HoldFailure, Now, SaveId};
-use server_a::coordinator::{Coordinator, Remembered};
-use server_a::locks::{LockState, LockTable};
-use server_a::pending::queue::{HeldEdit, HeldLimits, PendingQueue};
+use server_a::coordinator::Coordinator;
+use server_a::locks::LockState;
+use server_a::pending::queue::HeldEdit;
 
+use crate::durable::Durable;
 use crate::model::{Replica, content};
-
-/// What is on A's disk beside its tree.
-#[derive(Default)]
-pub(crate) struct Durable {
-    pub(crate) archive: Tree,
-    pub(crate) peer: Option<ReplicaId>,
-    pub(crate) locks: LockTable,
-    pub(crate) pending: BTreeMap<u64, HeldEdit>,
-    next_seq: u64,
-    epoch: u64,
-}
 
 /// A removal from the pending directory that is asked for.
 struct Leaving {
@@ -83,7 +73,7 @@ impl World {
         let wall = Timestamp { seconds: 1_800_000_000, nanos: 0 };
         let mut world = World {
             sides: PerSide::default(),
-            coordinator: remembered(&durable, limits),
+            coordinator: durable.remembered(limits),
             now: Now { moment: Moment(0), wall },
             link: false,
             replica: ReplicaId(7),
@@ -190,7 +180,7 @@ impl World {
         self.discards.clear();
         self.alarm = None;
         self.durable.epoch += 1;
-        self.coordinator = remembered(&self.durable, self.limits);
+        self.coordinator = self.durable.remembered(self.limits);
         self.sides.a.come_back(rescanned);
         self.start();
     }
@@ -488,38 +478,9 @@ impl World {
     }
 }
 
-impl Replica {
-    /// A server that starts anew knows what it had saved, or what it finds.
-    fn come_back(&mut self, rescanned: bool) {
-        let tops: Vec<Vec<u8>> = self.tree.keys().chain(self.known.keys()).map(top).collect();
-        if rescanned {
-            self.known = self.tree.clone();
-            self.unseen.clear();
-        } else {
-            self.unseen.extend(tops);
-        }
-    }
-}
-
-fn top(path: &RelPath) -> Vec<u8> {
-    path.components().next().unwrap_or_default().to_vec()
-}
-
 fn commit_id(order: &Order) -> Option<OrderId> {
     match order {
         Order::Commit { id, .. } => Some(*id),
         _ => None,
     }
-}
-
-fn remembered(durable: &Durable, limits: Limits) -> Coordinator {
-    let edits = durable.pending.values().cloned();
-    Coordinator::new(Remembered {
-        archive: durable.archive.clone(),
-        peer: durable.peer,
-        locks: durable.locks.clone(),
-        queue: PendingQueue::rebuild(edits, durable.next_seq, HeldLimits::default()),
-        epoch: durable.epoch,
-        limits,
-    })
 }
