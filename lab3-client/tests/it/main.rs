@@ -7,10 +7,12 @@
 )]
 
 mod answers;
+mod asking;
 mod fake_a;
 mod golden;
 mod index;
 mod listing;
+mod locks;
 mod matrix;
 mod readme;
 mod refusals;

@@ -31,11 +31,13 @@ impl Coordinator {
         }
         self.step_restores(out);
         // A hint that waits for a directory may come to nothing when that is decided.
-        while {
-            let used = self.rename_hinted(out);
+        loop {
+            self.rename_hinted(out);
             self.decide_all(out);
-            used || !self.hints.is_empty() && self.rename_hinted(out)
-        } {}
+            if !self.rename_in_vain(out) {
+                break;
+            }
+        }
         self.tell_settled(out);
     }
 
@@ -55,6 +57,7 @@ impl Coordinator {
     }
 
     fn decide_path(&mut self, path: RelPath, out: &mut Vec<Action>) {
+        self.decisions += 1;
         if let Some(on) = self.flights.touching(&path) {
             self.parked.park(path, on);
             return;
@@ -215,7 +218,13 @@ impl Coordinator {
     ) {
         self.moved = true;
         let id = self.order_id();
-        self.flights.start(id, Flight { side, operation: operation.clone(), purpose });
+        let there = self.seen[side.other()].get(operation.path());
+        let repeats = match &operation {
+            Operation::Change(change) => same(there, change.after.as_ref()),
+            Operation::Rename { .. } => true,
+        };
+        let repeats = repeats && purpose == Purpose::Agree;
+        self.flights.start(id, Flight { side, operation: operation.clone(), purpose, repeats });
         out.push(Action::Order(side, Order::Commit { id, operation, content }));
     }
 

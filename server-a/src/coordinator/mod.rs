@@ -120,6 +120,8 @@ pub struct Coordinator {
     unsaved: Batch,
     next_id: u64,
     alarm: Option<Moment>,
+    /// How many paths were decided.
+    decisions: u64,
     /// Whether anything moved since people were last told that all is settled.
     moved: bool,
 }
@@ -165,6 +167,7 @@ impl Coordinator {
             unsaved: Batch::default(),
             next_id: 1,
             alarm: None,
+            decisions: 0,
             moved: false,
             archive,
         }
@@ -219,6 +222,12 @@ impl Coordinator {
         &self.queue
     }
 
+    /// How many paths were decided since the start: the work that was done.
+    #[must_use]
+    pub fn decisions(&self) -> u64 {
+        self.decisions
+    }
+
     /// Whether nothing is under way and nothing waits to be decided.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -245,6 +254,7 @@ impl Coordinator {
     }
 
     fn wake_parked(&mut self, on: &RelPath) {
+        self.hints.wake(on);
         for path in self.parked.wake(on) {
             self.mark(&path);
         }
@@ -315,10 +325,32 @@ impl Coordinator {
                 for (client, _) in answers {
                     out.push(Action::Answer(client, desk::cannot_save(&reason)));
                 }
-                self.unsaved = batch.followed_by(std::mem::take(&mut self.unsaved));
+                self.save_again(batch);
                 self.halt_for(Halt::CannotSave(reason), out);
             }
         }
+    }
+
+    /// What a batch was about is saved once more, as it is now: a later batch may have been saved.
+    fn save_again(&mut self, batch: Batch) {
+        let unsaved = &mut self.unsaved;
+        let archive = &self.archive;
+        if batch.forget {
+            unsaved.forget = true;
+            let all = archive.iter().map(|(path, entry)| (path.clone(), Some(entry.clone())));
+            unsaved.archive =
+                all.map(|(path, entry)| ArchiveRow { path, entry, source: None }).collect();
+        }
+        unsaved.archive.extend(
+            batch
+                .archive
+                .into_iter()
+                .map(|row| ArchiveRow { entry: archive.get(&row.path).cloned(), ..row }),
+        );
+        if batch.locks.is_some() {
+            unsaved.locks = Some(self.locks.clone());
+        }
+        unsaved.peer = batch.peer.and(self.peer).or(unsaved.peer);
     }
 
     /// A source could not be made durable before the archive said so: agree on it again later.

@@ -17,6 +17,7 @@ mod pending_crash;
 mod pending_directory;
 mod pending_problems;
 mod pending_queue;
+mod scale;
 mod simulation;
 mod users;
 mod world;
