@@ -7,6 +7,7 @@
 )]
 
 mod coordinator;
+mod durable;
 mod locked;
 mod locks_model;
 mod locks_overlap;
