@@ -109,7 +109,8 @@ impl TalkOptions {
 /// An address that is not of this machine's own loopback.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{0}` is not a loopback address: connections are not encrypted yet, so only 127.0.0.0/8 and [::1] are allowed"
+    "`{0}` is not a loopback address: connections are not encrypted yet, so only 127.0.0.0/8 and \
+     [::1] are allowed"
 )]
 pub struct NotLoopback(SocketAddr);
 

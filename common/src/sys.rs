@@ -4,6 +4,7 @@
 //! another name or a mapping. That answers the one question that no stat call answers. While a
 //! lease is held, who wants to open for writing waits: hold it for milliseconds. This is the one
 //! module that may use `unsafe`.
+#![expect(clippy::disallowed_types, reason = "leases are on open files")]
 #![allow(unsafe_code, reason = "fcntl leases and signal dispositions have no safe wrapper")]
 
 use std::fs::File;

@@ -3,6 +3,7 @@
 //! Lines leave on a thread of their own, and are dropped rather than waited for when nobody reads
 //! them: a terminal that stands still must not stop the synchronizing. Fields in a fixed order:
 //! time, direction, what, path, detail.
+#![expect(clippy::disallowed_methods, reason = "each line bears the time")]
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;

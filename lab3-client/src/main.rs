@@ -1,4 +1,5 @@
 //! The command `lab3`.
+#![expect(clippy::disallowed_methods, reason = "the arguments")]
 
 use std::process::ExitCode;
 

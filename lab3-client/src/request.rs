@@ -2,6 +2,7 @@
 //!
 //! Connecting has a deadline. Answering has none of its own: a drain takes as long as it takes,
 //! and a dead machine is found by the kernel's keep-alive.
+#![expect(clippy::disallowed_methods, reason = "a socket has deadlines")]
 
 use std::io;
 use std::time::Duration;

@@ -5,6 +5,11 @@
 //! one appears whole after the last: an index never means a row of a listing that is no longer
 //! the one on the screen. Paths are written as they come and read one by one, so that a listing
 //! of any length needs no memory.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "what was shown is remembered in a file"
+)]
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};

@@ -2,6 +2,7 @@
 //!
 //! A reader that has closed its end of the pipe wants no more: the rest is not printed, and that
 //! is no error. Colour only on a terminal, and never when `NO_COLOR` is set.
+#![expect(clippy::disallowed_methods, reason = "`NO_COLOR` is in the environment")]
 
 use std::ffi::OsString;
 use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write as _};

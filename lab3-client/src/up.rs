@@ -1,4 +1,5 @@
 //! Both servers in one process: `lab3 up DIR_A DIR_B`.
+#![expect(clippy::disallowed_methods, reason = "two servers run at once")]
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

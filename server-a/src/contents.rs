@@ -2,6 +2,11 @@
 //!
 //! What a side just showed is kept for a moment, for it is what the next order will want. Large
 //! contents are never here: their receiver pulls them itself.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "reads on a thread of its own"
+)]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::unix::fs::FileExt;

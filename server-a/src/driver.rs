@@ -1,6 +1,7 @@
 //! Owns the coordinator: events in, actions out, one at a time, on one thread.
 //!
 //! It has no opinion. Each action is one call of whoever carries it out.
+#![expect(clippy::disallowed_methods, reason = "the clock and the thread of the coordinator")]
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};

@@ -1,4 +1,5 @@
 //! Writes held edits into the pending directory and takes them out, in the order of the orders.
+#![expect(clippy::disallowed_methods, reason = "a thread of its own")]
 
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;

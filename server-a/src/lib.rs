@@ -76,6 +76,7 @@ pub fn run_until_stopped(config: Config) -> Result<()> {
 
 /// Runs until `stop` comes; calls `ready` with the bound address and the directory when clients
 /// may come.
+#[expect(clippy::disallowed_methods, reason = "it opens sockets and starts threads")]
 pub async fn run(
     config: Config,
     stop: impl Future<Output = ()>,
@@ -166,11 +167,16 @@ fn open(config: &Config, mail: std::sync::mpsc::Sender<Mail>, asker: Arc<Asker>)
         let path = problem.path.display();
         warn!(%path, why = %problem.detail, "the pending directory holds something unreadable,");
     }
+    let mut locks = saved.locks;
+    for edit in &opened.edits {
+        // When the store was lost, what is held still says that somebody had locked it.
+        locks.recover(edit.lock, &edit.path, edit.received);
+    }
     let queue = PendingQueue::rebuild(opened.edits, opened.next_seq, config.held);
     let remembered = Remembered {
         archive: saved.archive,
         peer: saved.peer,
-        locks: saved.locks,
+        locks,
         queue,
         epoch: common::replica::claim::random(replica.root())? as u64,
         limits: config.limits,

@@ -1,4 +1,5 @@
 //! Makes what was agreed durable: the sources first, then the archive, many rows in one go.
+#![expect(clippy::disallowed_methods, reason = "a thread of its own")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,9 @@
 //! Serves one coordinator: its orders go to the replica, the replica's reports go to it.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "connections, their tasks and their mailboxes"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -39,6 +39,7 @@ pub fn run_until_stopped(config: Config) -> Result<()> {
 
 /// Runs until `stop` comes; calls `ready` with the bound address and the directory when A may
 /// dial in.
+#[expect(clippy::disallowed_methods, reason = "it opens sockets and starts threads")]
 pub async fn run(
     config: Config,
     stop: impl Future<Output = ()>,

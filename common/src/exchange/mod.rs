@@ -4,6 +4,11 @@
 //! an interrupted transfer goes on where it stopped and a changed file costs its changes. `asker`
 //! sends questions and keeps what becomes of them, `giver` answers the other end's, `remote` is a
 //! file of the other end as a [`crate::replica::source::Source`].
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "threads that read, and questions on their way"
+)]
 
 pub mod asker;
 pub mod giver;

@@ -2,8 +2,6 @@
 //!
 //! Each case runs in a child: this very test binary, told by its environment where to end itself.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -74,10 +72,10 @@ fn new_file() -> Entry {
 }
 
 /// What the child does: one operation on `f`, and it ends on the way.
+/// Without a tree to work in it is not a child, and there is nothing to do.
 #[test]
-#[ignore = "runs only as the child of the others"]
 fn child() {
-    let tree = PathBuf::from(std::env::var_os("LAB3_TEST_TREE").expect("run as a child"));
+    let Some(tree) = std::env::var_os("LAB3_TEST_TREE").map(PathBuf::from) else { return };
     let verb = std::env::var("LAB3_TEST_VERB").expect("run as a child");
     let (_claim, mut publisher) = open(&tree);
     if verb.ends_with("-bare") {
@@ -112,7 +110,7 @@ impl Case {
     /// Runs the operation in a child that ends at `place`.
     fn crash_at(self, place: &str) -> Case {
         let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", CHILD, "--ignored", "--nocapture"])
+            .args(["--exact", CHILD, "--nocapture"])
             .env("LAB3_TEST_TREE", &self.tree)
             .env("LAB3_TEST_VERB", self.verb)
             .env("LAB3_TEST_ABORT_AT", place)

@@ -119,8 +119,8 @@ pub fn scan(ground: Ground<'_>, marks: &BTreeMap<Place, Mark>) -> Seen {
     let mut asked = BTreeSet::new();
     while let Some(origin) = scan.origins.pop_first() {
         // Two directories that were exchanged are each other's origin.
-        let covered = marks.contains_key(&Some(origin.clone())) || is_deep(&None);
-        if covered || !asked.insert(origin.clone()) {
+        let marked = marks.contains_key(&Some(origin.clone())) || is_deep(&None);
+        if marked || scan.is_gone(&origin) || !asked.insert(origin.clone()) {
             continue;
         }
         scan.path(&origin, Depth::Entry);
@@ -175,9 +175,15 @@ impl Scan<'_> {
         }
         if top == *path {
             self.again(Some(top), Depth::Entry, false);
-        } else {
+        } else if !self.is_gone(&top) {
             self.path(&top, Depth::Entry);
         }
+    }
+
+    /// Whether this look has found out already that nothing is at the path, nor below it. Asked
+    /// once for everything that a directory had, all together would cost the square of its size.
+    fn is_gone(&self, path: &RelPath) -> bool {
+        self.seen.findings.get(path) == Some(&Finding::Absent)
     }
 
     fn directories(&mut self) {

@@ -63,7 +63,7 @@ impl Stamp {
         self.file_type() == FileType::RegularFile
     }
 
-    /// The permission bits that are synchronized. Set-id and sticky bits stay what they are locally.
+    /// The permission bits that are synchronized. Set-id and sticky bits stay what they are.
     #[must_use]
     pub fn permissions(&self) -> u32 {
         self.mode & 0o777

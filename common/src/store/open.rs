@@ -6,6 +6,11 @@
 //! locks. Of a store that was killed *and* damaged nothing is certain: it costs the last save, or
 //! everything; then `Opened::set_aside` is to be shown to people. An error of the disk or of
 //! permissions is no damage: then nothing is touched.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the file that holds the store"
+)]
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};

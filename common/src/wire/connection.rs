@@ -6,6 +6,7 @@
 //! everything urgent pass. A writer task empties them, as many frames in one write as wait.
 //! A link on which nothing is heard for a while is lost, so both ends say `Ping` when they have
 //! nothing else to say. No message is interpreted here, but for the heartbeat.
+#![expect(clippy::disallowed_methods, reason = "a socket has deadlines and a writing task")]
 
 use std::io;
 use std::sync::Arc;

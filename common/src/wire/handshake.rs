@@ -3,6 +3,7 @@
 //! The end that dialled says who it is; the other one decides and answers. Until that is over
 //! frames are small and one deadline covers everything. Whoever speaks something else is
 //! recognised by its first bytes, and named. Nothing here knows what follows.
+#![expect(clippy::disallowed_methods, reason = "a socket has deadlines")]
 
 use std::time::Duration;
 

@@ -216,7 +216,11 @@ fn blocks(numbers: &[u8]) -> (Vec<u8>, Vec<Chunk>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 48,
+        failure_persistence: None,
+        ..Default::default()
+    })]
 
     #[test]
     fn whatever_was_edited_is_assembled_again(

@@ -1,6 +1,14 @@
 //! The laws of the core, and of the shared parts on real files and sockets.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::print_stderr,
+    reason = "tests touch the world: real files, sockets, threads and clocks"
+)]
 
+mod arrows;
 mod delta_round_trip;
+mod documents;
 mod observed;
 mod observer_barrier;
 mod observer_guard;
@@ -20,6 +28,7 @@ mod scan_names;
 mod store;
 mod store_crash;
 mod store_damage;
+mod tidy;
 mod watch_directories;
 mod watch_files;
 mod watch_limits;

@@ -199,8 +199,8 @@ fn exchanged_sides_come_to_the_exchanged_end() {
         Run::of(&world).settle(&mut world, rng, |_| {});
         Run::of(&image).settle(&mut image, rng, |_| {});
         let modes_tied = start.paths().iter().any(|path| {
-            let modes = [&start.archive, &start.seen.a, &start.seen.b].map(|t| t.get(path).cloned());
-            matches!(modes, [_, Some(Entry::Dir { mode: a }), Some(Entry::Dir { mode: b })] if a != b)
+            let modes = [&start.seen.a, &start.seen.b].map(|tree| tree.get(path).cloned());
+            matches!(modes, [Some(Entry::Dir { mode: a }), Some(Entry::Dir { mode: b })] if a != b)
         });
         assert!(
             modes_tied || same_tree(&mirrored(&image.seen.a), &world.seen.a),

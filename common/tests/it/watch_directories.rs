@@ -211,7 +211,7 @@ fn nothing_is_told_gone_that_was_there_all_the_time() {
         move || {
             let mut n = 0u64;
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                let (from, to) = if n % 2 == 0 { ("f0", "g0") } else { ("g0", "f0") };
+                let (from, to) = if n.is_multiple_of(2) { ("f0", "g0") } else { ("g0", "f0") };
                 fs::rename(dir.join(from), dir.join(to)).unwrap();
                 n += 1;
             }

@@ -1,5 +1,10 @@
-//! The real binary against a scripted server A over a real socket; and all three real programs
-//! together, on real directories.
+//! The laws of the client, and of the whole system with real processes on real trees.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::print_stderr,
+    reason = "tests touch the world: real files, sockets, threads and clocks"
+)]
 
 mod answers;
 mod asking;
@@ -11,6 +16,7 @@ mod listing;
 mod locks;
 mod matrix;
 mod moves;
+mod readme;
 mod refusals;
 mod server;
 mod servers;

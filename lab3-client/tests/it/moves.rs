@@ -151,12 +151,13 @@ fn a_file_renamed_differently_on_both_sides_is_not_lost() {
 #[test]
 fn what_is_made_in_a_directory_deleted_elsewhere_survives() {
     for (here, there) in [(Side::A, Side::B), (Side::B, Side::A)] {
-        let system = apart(&[("d/f", "old"), ("d/sub/g", "old"), ("d/sub/h", "old")], |system| {
+        let before = [("d/f", "old"), ("d/sub/g", "old"), ("d/sub/h", "old"), ("other", "x")];
+        let system = apart(&before, |system| {
             remove(system.root(here), "d");
             put(system.root(there), "d/new", "new");
             put(system.root(there), "d/sub/g", "edited");
         });
-        system.agree_on(&[("d/new", "new"), ("d/sub/g", "edited")]);
+        system.agree_on(&[("d/new", "new"), ("d/sub/g", "edited"), ("other", "x")]);
     }
 }
 

@@ -59,10 +59,9 @@ fn a_second_server_on_one_directory_is_refused_with_the_pid_of_the_first() {
     let mut second = System::new();
     (second.a, second.b) = (system.a.clone(), system.b.clone());
     let pid = |side| format!("{}", system.server(side).pid().as_raw_nonzero());
-    for (program, side, command) in [
-        ("server-a", Side::A, second.command_a()),
-        ("server-b", Side::B, second.command_b()),
-    ] {
+    for (program, side, command) in
+        [("server-a", Side::A, second.command_a()), ("server-b", Side::B, second.command_b())]
+    {
         gives_up(&second.fails(command), program, &["in use", &pid(side), "hint: "]);
     }
     put(&system.a, "f", "x");

@@ -14,6 +14,11 @@ const NAMES_MAX: usize = 200_000;
 #[derive(Default)]
 pub(super) struct Births {
     at: BTreeMap<RelPath, u64>,
+    /// When names were first seen.
+    made: BTreeMap<RelPath, u64>,
+    /// Names that were taken by a file which had another name in a listing from the first of these
+    /// generations on, and before the second.
+    taken: BTreeMap<RelPath, (u64, u64)>,
     /// Names that are not listed may have been born up to then.
     floor: u64,
 }
@@ -21,18 +26,40 @@ pub(super) struct Births {
 impl Births {
     /// The name, and every name below it, means another file from this generation on.
     pub(super) fn note(&mut self, path: &RelPath, generation: u64) {
-        if self.at.len() >= NAMES_MAX {
+        if self.at.len() >= NAMES_MAX || self.taken.len() >= NAMES_MAX {
             self.at.clear();
+            self.taken.clear();
             self.floor = generation;
         }
+        self.made.remove(path);
         self.at.insert(path.clone(), generation);
+    }
+
+    /// Something came to be under this name.
+    pub(super) fn made(&mut self, path: &RelPath, generation: u64) {
+        if self.made.len() >= NAMES_MAX {
+            self.made.clear();
+        }
+        self.made.insert(path.clone(), generation);
+    }
+
+    /// A file took another name. Where that is how a name was saved, by a file that no listing up
+    /// to then had shown, such a listing still means the name.
+    pub(super) fn moved(&mut self, from: &RelPath, to: &RelPath, generation: u64) {
+        let since = self.made.get(from).copied().unwrap_or(0);
+        self.note(from, generation);
+        let (first, _) = self.taken.get(to).copied().unwrap_or((since, 0));
+        self.taken.insert(to.clone(), (first.min(since), generation));
     }
 
     /// Whether the name still means what it meant in that generation.
     pub(super) fn same_since(&self, path: &RelPath, generation: u64) -> bool {
         let born = |p: &RelPath| self.at.get(p).copied().unwrap_or(0);
         let latest = path.ancestors().map(|above| born(&above)).max().unwrap_or(0);
-        latest.max(born(path)).max(self.floor) <= generation
+        let taken = std::iter::once(path.clone()).chain(path.ancestors()).any(|p| {
+            self.taken.get(&p).is_some_and(|(since, until)| (*since..*until).contains(&generation))
+        });
+        !taken && latest.max(born(path)).max(self.floor) <= generation
     }
 }
 

@@ -14,6 +14,7 @@ use super::Coordinator;
 use super::action::{Action, Note};
 use super::flights::{Flight, Purpose};
 use super::waits::Reason;
+use crate::locks::Whole;
 
 /// Room that is kept for what somebody just touched.
 const URGENT_ROOM: usize = 64;
@@ -28,8 +29,19 @@ impl Coordinator {
         if !self.ready.b {
             return;
         }
-        self.rename_hinted(out);
         self.step_restores(out);
+        // A hint that waits for a directory may come to nothing when that is decided.
+        loop {
+            self.rename_hinted(out);
+            self.decide_all(out);
+            if !self.rename_in_vain(out) {
+                break;
+            }
+        }
+        self.tell_settled(out);
+    }
+
+    fn decide_all(&mut self, out: &mut Vec<Action>) {
         loop {
             let room = CHANGES_IN_FLIGHT_MAX.saturating_sub(self.flights.len());
             let next = if room > 0 { self.urgent.pop_first() } else { None };
@@ -42,16 +54,15 @@ impl Coordinator {
             self.dirty.remove(&path);
             self.decide_path(path, out);
         }
-        self.tell_settled(out);
     }
 
     fn decide_path(&mut self, path: RelPath, out: &mut Vec<Action>) {
+        self.decisions += 1;
         if let Some(on) = self.flights.touching(&path) {
             self.parked.park(path, on);
             return;
         }
-        if let Some(hint) = self.hinted(&path) {
-            let on = hint.to.clone();
+        if let Some(on) = self.hinted(&path) {
             self.parked.park(path, on);
             return;
         }
@@ -59,7 +70,9 @@ impl Coordinator {
             return;
         }
         if let Some(reason) = self.unknown_at(&path) {
-            if !self.all_same(&path) {
+            if self.all_same(&path) {
+                self.waits.clear(&path);
+            } else {
                 self.withhold(&path, reason, out);
             }
             return;
@@ -71,7 +84,7 @@ impl Coordinator {
         match next {
             Next::Agreed { learn } => {
                 self.waits.clear(&path);
-                if learn {
+                if learn || self.unproven.contains(&path) {
                     let entry = self.seen.a.get(&path).cloned();
                     self.learn(&path, entry, None);
                 }
@@ -136,6 +149,9 @@ impl Coordinator {
                 return;
             }
             if let Some(reason) = self.forbidden(step) {
+                if step.change.path != *path {
+                    self.parked.park(path.clone(), step.change.path.clone());
+                }
                 self.withhold(path, reason, out);
                 return;
             }
@@ -156,16 +172,23 @@ impl Coordinator {
     /// Why a step must not be taken: a lock at A, or something unknown at, above or below its path.
     fn forbidden(&self, step: &Step) -> Option<Reason> {
         let path = &step.change.path;
+        let displaces =
+            step.change.before.is_some() && !step.change.after.as_ref().is_some_and(|e| e.is_dir());
+        let whole = if displaces { Whole::Yes } else { Whole::No };
         if step.side == Side::A
+            && let Some(lock) = self.locks.meets(path, whole)
+        {
+            return Some(Reason::Locked { holder: lock.holder.clone() });
+        }
+        if step.side == Side::B
             && let Some(lock) = self.locks.covering(path)
+            && self.has_edit_of_b(path)
         {
             return Some(Reason::Locked { holder: lock.holder.clone() });
         }
         if let Some(reason) = self.unknown_at(path) {
             return Some(reason);
         }
-        let displaces =
-            step.change.before.is_some() && !step.change.after.as_ref().is_some_and(|e| e.is_dir());
         if displaces
             && let Some((below, problem)) = rows_below(&self.problems[step.side], path).next()
         {
@@ -195,7 +218,13 @@ impl Coordinator {
     ) {
         self.moved = true;
         let id = self.order_id();
-        self.flights.start(id, Flight { side, operation: operation.clone(), purpose });
+        let there = self.seen[side.other()].get(operation.path());
+        let repeats = match &operation {
+            Operation::Change(change) => same(there, change.after.as_ref()),
+            Operation::Rename { .. } => true,
+        };
+        let repeats = repeats && purpose == Purpose::Agree;
+        self.flights.start(id, Flight { side, operation: operation.clone(), purpose, repeats });
         out.push(Action::Order(side, Order::Commit { id, operation, content }));
     }
 

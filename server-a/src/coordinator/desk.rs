@@ -5,6 +5,7 @@
 //! know of. What must be durable before the client hears of it goes out with the next save.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use common::path::RelPath;
 use common::side::Side;
@@ -56,6 +57,9 @@ struct Ask {
 
 impl Desk {
     pub(super) fn forget(&mut self, client: ClientId) {
+        if let Some(lock) = self.asks.get(&client).and_then(|ask| ask.draining) {
+            self.receipt(client, lock);
+        }
         self.asks.remove(&client);
         self.cursors.remove(&client);
     }
@@ -88,6 +92,15 @@ impl Desk {
         if self.asks.values().any(|ask| ask.draining == Some(lock)) {
             self.receipts.insert(lock, done);
         }
+    }
+
+    /// What an unlock has done, for one client that waited for it; the last one takes it.
+    fn receipt(&mut self, client: ClientId, lock: u64) -> Option<Drained> {
+        let waits = |(&who, ask): (&ClientId, &Ask)| who != client && ask.draining == Some(lock);
+        if self.asks.iter().any(waits) {
+            return self.receipts.get(&lock).cloned();
+        }
+        self.receipts.remove(&lock)
     }
 
     pub(super) fn forced_by(&mut self, lock: u64) -> Option<String> {
@@ -184,8 +197,14 @@ impl Coordinator {
                 if !late && !self.quiet_at(target) {
                     return false;
                 }
-                self.lock(client, target, holder, comment.as_ref(), *ttl_s, out);
-                return true;
+                if self.writes_at(target) {
+                    let kind = RefusalKind::StillWaiting;
+                    let message = "it is just being written at A; try again".to_string();
+                    Answer::Refused(Refusal { kind, message, hint: None })
+                } else {
+                    self.lock(client, target, holder, comment.as_ref(), *ttl_s, out);
+                    return true;
+                }
             }
             Request::Unlock { .. } => return self.unlock(client, ask, late, out),
             Request::Held { target } => {
@@ -228,16 +247,23 @@ impl Coordinator {
     /// Whether nothing is under way or to be decided at a target: a lock then comes wholly before
     /// or wholly after every edit.
     fn quiet_at(&self, target: &Target) -> bool {
-        let path = match target {
-            Target::Path(path) | Target::Shown { path, .. } => path,
+        let path = target_path(target);
+        let (low, high) = path.bounds_below();
+        let bounds = (Bound::Included(low.as_slice()), Bound::Excluded(high.as_slice()));
+        let touched = |set: &BTreeSet<RelPath>| {
+            set.contains(path)
+                || set.range::<[u8], _>(bounds).next().is_some()
+                || path.ancestors().any(|above| set.contains(&above))
         };
-        let touched = |set: &BTreeSet<RelPath>| set.iter().any(|dirty| dirty.touches(path));
-        self.halted()
-            || !self.ready.b
-            || self.flights.touching(path).is_none()
-                && !self.holds.touching(path)
-                && !touched(&self.urgent)
-                && !touched(&self.dirty)
+        let undecided = || touched(&self.urgent) || touched(&self.dirty);
+        self.flights.touching(path).is_none()
+            && !self.holds.touching(path)
+            && (self.halted() || !self.ready.b || !undecided())
+    }
+
+    /// Whether our hand is changing something at A that a lock of the target would cover.
+    fn writes_at(&self, target: &Target) -> bool {
+        self.flights.touching_at(Side::A, target_path(target))
     }
 
     /// The path that a target means, if it still means what the client saw.
@@ -289,6 +315,7 @@ impl Coordinator {
         match self.locks.lock(wish, self.now.wall) {
             Ok(locked) => {
                 self.unsaved.locks = Some(self.locks.clone());
+                self.hand_over_held();
                 out.push(Action::Note(Note::Locked(path, holder)));
                 if let Some(row) = self.lock_row(locked.id()) {
                     self.desk.unsaved.push((client, Answer::Locked(row)));
@@ -353,17 +380,14 @@ impl Coordinator {
         mode: DrainMode,
         late: bool,
     ) -> bool {
-        let path = match target {
-            Target::Path(path) | Target::Shown { path, .. } => path.clone(),
-        };
+        let path = target_path(target).clone();
         let over = self.desk.receipts.contains_key(&lock);
         let agreed = over && self.ready.b && self.agreed_below(&path);
-        let moving = self.flights.touching(&path).is_some();
         let hopeless = over && !self.ready.b;
-        if !agreed && !hopeless && (!late || moving) {
+        if !agreed && !hopeless && !late {
             return false;
         }
-        let done = match self.desk.receipts.remove(&lock) {
+        let done = match self.desk.receipt(client, lock) {
             Some(done) => done,
             None => self.drains.get(&lock).map(|drain| drain.done.clone()).unwrap_or_default(),
         };
@@ -395,6 +419,12 @@ impl Coordinator {
         self.flights.touching(path).is_none()
             && self.sides_same(path)
             && paths(Side::A).chain(paths(Side::B)).all(|below| self.sides_same(below))
+    }
+}
+
+fn target_path(target: &Target) -> &RelPath {
+    match target {
+        Target::Path(path) | Target::Shown { path, .. } => path,
     }
 }
 

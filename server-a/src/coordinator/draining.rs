@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::change::{Change, Operation, Outcome};
-use common::entry::{Entry, same};
+use common::entry::{Entry, File, same};
 use common::path::RelPath;
 use common::reconcile::Conflict;
 use common::reconcile::conflict::copy_path;
@@ -19,9 +19,8 @@ use common::wire::message::Content;
 use super::Coordinator;
 use super::action::{Action, Note};
 use super::flights::Purpose;
-use super::holding::same_edit;
 use super::waits::Reason;
-use crate::locks::LockState;
+use crate::locks::{Lock, LockState};
 use crate::pending::queue::HeldEdit;
 
 /// Copies of one name that are tried before giving up.
@@ -43,9 +42,8 @@ pub(super) struct Drain {
     mode: DrainMode,
     /// Whether an operation or a removal from the pending directory is under way.
     busy: bool,
-    /// Paths whose version at A was kept beside, or needed not to be.
-    kept: BTreeSet<RelPath>,
-    /// Edits that are applied and about to leave the pending directory.
+    /// Edits that are applied, or let go, and about to leave the pending directory; whether they
+    /// are kept in trash.
     leaving: BTreeMap<u64, bool>,
     /// What was done.
     pub(super) done: Drained,
@@ -53,19 +51,18 @@ pub(super) struct Drain {
 
 impl Drain {
     fn new(mode: DrainMode) -> Drain {
-        Drain {
-            mode,
-            busy: false,
-            kept: BTreeSet::new(),
-            leaving: BTreeMap::new(),
-            done: Drained::default(),
-        }
+        Drain { mode, busy: false, leaving: BTreeMap::new(), done: Drained::default() }
     }
 }
 
 impl Coordinator {
     /// Takes up the drains that a stop of this server interrupted.
-    pub(super) fn resume_drains(&mut self) {
+    pub(super) fn resume_drains(&mut self, out: &mut Vec<Action>) {
+        for seq in self.hand_over_held() {
+            let Some(edit) = self.queue.get(seq).cloned() else { continue };
+            out.push(Action::Note(Note::DiscardedHeld(edit.path.clone(), seq)));
+            out.push(Action::Discard { seq, keep: true, edit });
+        }
         for lock in self.locks.iter() {
             if let LockState::Draining(mode) = lock.state {
                 self.drains.insert(lock.id, Drain::new(mode));
@@ -88,6 +85,10 @@ impl Coordinator {
             if self.drains.get(&id).is_none_or(|drain| drain.busy) {
                 continue;
             }
+            if self.is_nested(id) {
+                self.end_drain(id, out);
+                continue;
+            }
             match self.next_edit(id) {
                 Some(edit) => self.step_drain(id, edit, out),
                 None if self.holds.of_lock(id) => {}
@@ -96,11 +97,23 @@ impl Coordinator {
         }
     }
 
+    /// Whether a lock above still covers the path: what was held waits for that one.
+    fn is_nested(&self, id: u64) -> bool {
+        let Some(lock) = self.locks.get(id) else { return false };
+        self.locks.covering_all(&lock.path).nth(1).is_some()
+    }
+
+    /// Another lock, of something below a path.
+    fn inner_lock(&self, id: u64, path: &RelPath) -> Option<&Lock> {
+        self.locks.below(path).find(|lock| lock.id != id)
+    }
+
     /// The first edit that can be applied: a directory goes only after what is in it.
     fn next_edit(&self, id: u64) -> Option<HeldEdit> {
         let full = |edit: &&HeldEdit| {
             let removes = !edit.after.as_ref().is_some_and(Entry::is_dir);
-            removes && self.seen.a.below(&edit.path).next().is_some()
+            let holds_rows = || self.seen.a.below(&edit.path).next().is_some();
+            removes && (holds_rows() || self.inner_lock(id, &edit.path).is_some())
         };
         let mut edits = self.queue.of_lock(id);
         let first = self.queue.of_lock(id).next();
@@ -118,6 +131,10 @@ impl Coordinator {
         if self.waits.not_yet(&edit.path, self.now.moment) {
             return;
         }
+        if let Some(&keep) = drain.leaving.get(&edit.seq) {
+            self.discard(id, edit, keep, out);
+            return;
+        }
         match drain.mode {
             DrainMode::Discard => self.let_go(id, edit, out),
             DrainMode::KeepA => self.keep_a(id, edit, out),
@@ -131,31 +148,56 @@ impl Coordinator {
             return;
         }
         let now = self.seen.a.get(&path).cloned();
-        if same(now.as_ref(), edit.after.as_ref()) {
+        let after = wanted(now.as_ref(), &edit);
+        if same(now.as_ref(), after.as_ref()) {
             self.applied(id, edit, out);
             return;
         }
-        if edit.after.is_some() && !self.parents_stand(id, &path, out) {
+        let removes = !after.as_ref().is_some_and(Entry::is_dir);
+        if removes && let Some(lock) = self.inner_lock(id, &path) {
+            let holder = lock.holder.clone();
+            self.withhold(&path, Reason::Locked { holder }, out);
             return;
         }
-        let kept = self.drains.get(&id).is_some_and(|drain| drain.kept.contains(&path));
-        let edited = !same_edit(now.as_ref(), edit.before.as_ref());
-        if let Some(version) = now.as_ref().filter(|e| !e.is_dir() && edited && !kept)
+        if removes && self.seen.a.below(&path).next().is_some() {
+            if self.holds.touching(&path) {
+                return;
+            }
+            self.spare_directory(id, edit, out);
+            return;
+        }
+        if after.is_some() && !self.parents_stand(id, &path, out) {
+            return;
+        }
+        if let Some(version) = now.as_ref().filter(|now| is_edited(now, &edit))
             && !self.keep_beside(id, Side::A, &path, version, Content::Local(path.clone()), out)
         {
             return;
         }
-        self.keep(id, &path);
-        let needs = match (&now, &edit.after) {
+        let needs = match (&now, &after) {
             (Some(now), Some(after)) => after.as_file().is_some() && !now.same_content(after),
             (None, Some(after)) => after.as_file().is_some(),
             _ => false,
         };
         let content = if needs { Content::Held(edit.seq) } else { Content::None };
-        let change = Change { path, before: now, after: edit.after };
+        let change = Change { path, before: now, after };
         self.begin_step(id);
         let purpose = Purpose::Drain { lock: id, seq: edit.seq };
         self.fly(Side::A, Operation::Change(change), content, purpose, out);
+    }
+
+    /// A's user has put something into a directory that a held edit removes or replaces: the
+    /// directory stays, and what would have replaced it is kept beside.
+    fn spare_directory(&mut self, id: u64, edit: HeldEdit, out: &mut Vec<Action>) {
+        if let Some(version) = edit.after.clone() {
+            let content = Content::Held(edit.seq);
+            if !self.keep_beside(id, Side::B, &edit.path, &version, content, out) {
+                return;
+            }
+            self.let_go(id, edit, out);
+        } else {
+            self.applied(id, edit, out);
+        }
     }
 
     /// A keeps the name; the last version that B had is kept beside, and all go to trash.
@@ -194,20 +236,29 @@ impl Coordinator {
     ) -> bool {
         for attempt in 0..COPIES_MAX {
             let copy = copy_path(path, loser, version, attempt);
-            match self.seen.a.get(&copy) {
+            if self.waits.not_yet(&copy, self.now.moment) {
+                return false;
+            }
+            if self.locks.covering(&copy).is_some_and(|lock| lock.id != id) {
+                continue;
+            }
+            match self.seen.a.get(&copy).cloned() {
                 Some(there) if there.same_content(version) => return true,
                 Some(_) => {}
                 None if self.flights.touching(&copy).is_some() => return false,
+                None if !self.parents_stand(id, &copy, out) => return false,
                 None => {
                     let content = if version.as_file().is_some() { content } else { Content::None };
                     let after = Some(version.clone());
                     let change = Change { path: copy.clone(), before: None, after };
                     self.begin_step(id);
-                    if let Some(drain) = self.drains.get_mut(&id) {
+                    if let Some(drain) = self.drains.get_mut(&id)
+                        && !drain.done.conflicts.contains(&copy)
+                    {
                         drain.done.conflicts.push(copy.clone());
+                        let (path, copy) = (path.clone(), copy.clone());
+                        self.note_conflict(Conflict { path, copy, loser }, out);
                     }
-                    let path = path.clone();
-                    self.note_conflict(Conflict { path, copy, loser }, out);
                     let purpose = Purpose::Aside { lock: id };
                     self.fly(Side::A, Operation::Change(change), content, purpose, out);
                     return false;
@@ -222,23 +273,29 @@ impl Coordinator {
         let mut above: Vec<RelPath> = path.ancestors().collect();
         above.reverse();
         for directory in above {
-            match self.seen.a.get(&directory) {
-                Some(Entry::Dir { .. }) => {}
-                Some(_) => {
-                    let detail = format!("`{directory}` is no directory");
-                    self.withhold(path, Reason::Failed(Side::A, detail), out);
-                    return false;
-                }
-                None => {
-                    let theirs = self.seen.b.get(&directory).filter(|e| e.is_dir()).cloned();
-                    let after = theirs.or(Some(Entry::Dir { mode: 0o755 }));
-                    let change = Change { path: directory, before: None, after };
-                    self.begin_step(id);
-                    let purpose = Purpose::Aside { lock: id };
-                    self.fly(Side::A, Operation::Change(change), Content::None, purpose, out);
+            let before = match self.seen.a.get(&directory) {
+                Some(Entry::Dir { .. }) => continue,
+                before => before.cloned(),
+            };
+            if self.waits.not_yet(&directory, self.now.moment)
+                || self.flights.touching(&directory).is_some()
+            {
+                return false;
+            }
+            // A file in the way of a directory is kept beside.
+            if let Some(version) = &before {
+                let content = Content::Local(directory.clone());
+                if !self.keep_beside(id, Side::A, &directory, version, content, out) {
                     return false;
                 }
             }
+            let theirs = self.seen.b.get(&directory).filter(|e| e.is_dir()).cloned();
+            let after = theirs.or(Some(Entry::Dir { mode: 0o755 }));
+            let change = Change { path: directory, before, after };
+            self.begin_step(id);
+            let purpose = Purpose::Aside { lock: id };
+            self.fly(Side::A, Operation::Change(change), Content::None, purpose, out);
+            return false;
         }
         true
     }
@@ -246,12 +303,6 @@ impl Coordinator {
     fn begin_step(&mut self, id: u64) {
         if let Some(drain) = self.drains.get_mut(&id) {
             drain.busy = true;
-        }
-    }
-
-    fn keep(&mut self, id: u64, path: &RelPath) {
-        if let Some(drain) = self.drains.get_mut(&id) {
-            drain.kept.insert(path.clone());
         }
     }
 
@@ -302,14 +353,21 @@ impl Coordinator {
         out: &mut Vec<Action>,
     ) {
         let found = self.drains.iter_mut().find(|(_, drain)| drain.leaving.contains_key(&seq));
-        let Some((_, drain)) = found else { return };
+        let Some((_, drain)) = found else {
+            // No lock covers it: its own was lost, and its content is in trash now.
+            let covered = |edit: &HeldEdit| self.locks.covering(&edit.path).is_some();
+            if result.is_ok() && self.queue.get(seq).is_some_and(|edit| !covered(edit)) {
+                self.queue.remove(seq);
+            }
+            return;
+        };
         drain.busy = false;
-        let kept = drain.leaving.remove(&seq);
         let Some(edit) = self.queue.get(seq).cloned() else { return };
         if let Err(reason) = result {
             self.withhold(&edit.path, Reason::PendingRefused(reason), out);
             return;
         }
+        let kept = drain.leaving.remove(&seq);
         if kept == Some(true) {
             drain.done.discarded += 1;
         } else {
@@ -318,10 +376,10 @@ impl Coordinator {
         self.queue.remove(seq);
         let path = edit.path;
         self.waits.clear(&path);
-        if kept == Some(true) && self.queue.last_of(&path).is_none() {
-            // To the merge, B never changed: A's version goes to B.
-            let theirs = if self.ready.b { self.seen.b.get(&path).cloned() } else { edit.after };
-            self.learn(&path, theirs, Some(Side::B));
+        if self.queue.last_of(&path).is_none() {
+            // B had this and A took it, or is to be taken not to want it: what either has now, if
+            // it is something else, is that side's own later edit.
+            self.learn(&path, edit.after, Some(Side::B));
         }
         self.mark(&path);
     }
@@ -330,17 +388,37 @@ impl Coordinator {
         let Some(drain) = self.drains.remove(&id) else { return };
         let Some(lock) = self.locks.remove(id) else { return };
         self.unsaved.locks = Some(self.locks.clone());
+        self.hand_over_held();
         let forced_by = self.desk.forced_by(id);
         let (path, holder) = (lock.path, lock.holder);
         out.push(Action::Note(Note::Unlocked { path: path.clone(), holder, forced_by }));
         self.mark(&path);
         self.touch_below(&path);
-        for waiting in self.waits.all() {
-            if waiting.touches(&path) {
-                self.mark(&waiting);
-            }
+        self.mark_waiting_below(&path);
+        for above in path.ancestors() {
+            self.mark(&above);
         }
         self.wake_parked(&path);
         self.desk.drained(id, drain.done);
     }
+}
+
+/// What a held edit leaves when it is applied to what A has now: where A changed only the mode,
+/// and B did not, A's mode stays.
+fn wanted(now: Option<&Entry>, edit: &HeldEdit) -> Option<Entry> {
+    match (now, &edit.before, &edit.after) {
+        (Some(Entry::File(now)), Some(Entry::File(before)), Some(Entry::File(after)))
+            if before.mode == after.mode
+                && (now.digest == before.digest || now.digest == after.digest) =>
+        {
+            Some(Entry::File(File { mode: now.mode, ..after.clone() }))
+        }
+        (_, _, after) => after.clone(),
+    }
+}
+
+/// Whether A has a content that neither the held edit found nor left.
+fn is_edited(now: &Entry, edit: &HeldEdit) -> bool {
+    let is = |other: &Option<Entry>| other.as_ref().is_some_and(|other| now.same_content(other));
+    !now.is_dir() && !is(&edit.before) && !is(&edit.after)
 }

@@ -42,10 +42,14 @@ pub(super) struct Flight {
     pub(super) operation: Operation,
     /// Why.
     pub(super) purpose: Purpose,
+    /// Whether the other side had the outcome already when this was ordered. Then both sides have
+    /// agreed on it once it is done, whatever the other side's user has made of it since.
+    pub(super) repeats: bool,
 }
 
 impl Flight {
-    fn paths(&self) -> Vec<&RelPath> {
+    /// The paths that it touches.
+    pub(super) fn paths(&self) -> Vec<&RelPath> {
         match &self.operation {
             Operation::Change(change) => vec![&change.path],
             Operation::Rename { from, to, .. } => vec![from, to],
@@ -73,6 +77,12 @@ impl Flights {
             return Some(below.clone());
         }
         path.ancestors().find(|above| self.at.contains_key(above))
+    }
+
+    /// Whether an operation at this side is at this path, above it or below it.
+    pub(super) fn touching_at(&self, side: Side, path: &RelPath) -> bool {
+        let mut flights = self.by_id.values().filter(|flight| flight.side == side);
+        flights.any(|flight| flight.paths().iter().any(|p| p.touches(path)))
     }
 
     pub(super) fn start(&mut self, id: OrderId, flight: Flight) {

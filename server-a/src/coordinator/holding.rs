@@ -4,7 +4,7 @@
 //! entry differs from the last held one in kind, content or mode. B's own file is never touched;
 //! A's edits go to B as long as B has none of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::entry::{Entry, same};
 use common::path::{RelPath, rows_below};
@@ -17,10 +17,17 @@ use super::event::HoldFailure;
 use super::waits::Reason;
 use crate::pending::queue::HeldEdit;
 
+/// Edits that may be on their way into the pending directory at once.
+const HOLDS_MAX: usize = 256;
+
 /// Edits on their way into the pending directory, at most one a path.
 #[derive(Default)]
 pub(super) struct Holds {
     by_path: BTreeMap<RelPath, HeldEdit>,
+    path_of: BTreeMap<u64, RelPath>,
+    bytes: u64,
+    /// Paths that wait for room.
+    crowded: BTreeSet<RelPath>,
 }
 
 impl Holds {
@@ -34,6 +41,18 @@ impl Holds {
 
     pub(super) fn touching(&self, path: &RelPath) -> bool {
         self.by_path.contains_key(path) || rows_below(&self.by_path, path).next().is_some()
+    }
+
+    fn start(&mut self, edit: HeldEdit) {
+        self.bytes = self.bytes.saturating_add(edit.content_bytes());
+        self.path_of.insert(edit.seq, edit.path.clone());
+        self.by_path.insert(edit.path.clone(), edit);
+    }
+
+    fn finish(&mut self, seq: u64) -> Option<HeldEdit> {
+        let edit = self.by_path.remove(&self.path_of.remove(&seq)?)?;
+        self.bytes = self.bytes.saturating_sub(edit.content_bytes());
+        Some(edit)
     }
 }
 
@@ -53,7 +72,7 @@ impl Coordinator {
         let last = self.queue.last_of(path).map(|edit| edit.after.clone());
         let unheld = last.is_none();
         let theirs = self.seen.b.get(path);
-        let untouched = unheld && same(theirs, self.archive.get(path));
+        let untouched = unheld && same_edit(theirs, self.archive.get(path));
         let agreed = unheld && self.sides_same(path);
         if self.holds.by_path.contains_key(path) {
             return true;
@@ -73,11 +92,21 @@ impl Coordinator {
         true
     }
 
+    /// Whether B has an edit of a locked path that is held, or is to be.
+    pub(super) fn has_edit_of_b(&self, path: &RelPath) -> bool {
+        self.queue.last_of(path).is_some()
+            || self.holds.by_path.contains_key(path)
+            || !same_edit(self.seen.b.get(path), self.archive.get(path))
+    }
+
     fn hold(&mut self, lock: u64, path: &RelPath, before: Option<Entry>, out: &mut Vec<Action>) {
+        if self.holds.by_path.len() >= HOLDS_MAX {
+            self.holds.crowded.insert(path.clone());
+            return;
+        }
         let after = self.seen.b.get(path).cloned();
         let bytes = after.as_ref().map_or(0, Entry::size);
-        let under_way = self.holds.by_path.values().map(HeldEdit::content_bytes).sum();
-        if self.queue.would_exceed(bytes, under_way) {
+        if self.queue.would_exceed(bytes, self.holds.bytes) {
             let reason = "the pending directory has reached its limit".to_string();
             self.withhold(path, Reason::PendingRefused(reason), out);
             return;
@@ -85,7 +114,7 @@ impl Coordinator {
         let seq = self.queue.take_seq();
         let received = self.now.wall;
         let edit = HeldEdit { seq, lock, path: path.clone(), before, after, received };
-        self.holds.by_path.insert(path.clone(), edit.clone());
+        self.holds.start(edit.clone());
         out.push(Action::Hold(edit));
     }
 
@@ -95,9 +124,15 @@ impl Coordinator {
         result: Result<(), HoldFailure>,
         out: &mut Vec<Action>,
     ) {
-        let found = self.holds.by_path.iter().find(|(_, edit)| edit.seq == seq);
-        let Some(path) = found.map(|(path, _)| path.clone()) else { return };
-        let Some(edit) = self.holds.by_path.remove(&path) else { return };
+        let Some(edit) = self.holds.finish(seq) else { return };
+        let path = edit.path.clone();
+        let edit = match self.locks.covering(&path) {
+            Some(lock) => HeldEdit { lock: lock.id, ..edit },
+            None => edit,
+        };
+        if let Some(next) = self.holds.crowded.pop_first() {
+            self.mark(&next);
+        }
         match result {
             Ok(()) => {
                 self.moved = true;
@@ -114,6 +149,23 @@ impl Coordinator {
             }
         }
         self.mark(&path);
+    }
+
+    /// Gives every held edit to the lock that covers its path now; answers those that none covers.
+    pub(super) fn hand_over_held(&mut self) -> Vec<u64> {
+        let mut orphans = Vec::new();
+        let mut moved = Vec::new();
+        for edit in self.queue.iter() {
+            match self.locks.covering(&edit.path) {
+                Some(lock) if lock.id == edit.lock => {}
+                Some(lock) => moved.push(HeldEdit { lock: lock.id, ..edit.clone() }),
+                None => orphans.push(edit.seq),
+            }
+        }
+        for edit in moved {
+            self.queue.insert(edit);
+        }
+        orphans
     }
 
     /// Locks whose time is over are unlocked as their holder would.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use common::change::Operation;
 use common::entry::{Entry, same};
 use common::path::RelPath;
 use common::problem::Problem;
@@ -12,6 +13,7 @@ use common::wire::message::{Observation, Order, ReplicaId, Report, Row};
 
 use super::Coordinator;
 use super::action::{Action, Note};
+use super::flights::Purpose;
 use super::guarding::Halt;
 use super::renames::Hint;
 
@@ -62,13 +64,11 @@ impl Coordinator {
     fn inventoried(&mut self, side: Side, out: &mut Vec<Action>) {
         let arrived = std::mem::take(&mut self.arriving[side]);
         let tree: Tree = arrived.tree.into_iter().collect();
-        let lost = self.archive.iter().filter(|(path, entry)| {
-            entry.as_file().is_some()
-                && !tree.get(path).is_some_and(|now| now.same_content(entry))
-                && !arrived.problems.contains_key(*path)
-        });
-        let lost: Vec<(RelPath, Entry)> = lost.map(|(p, e)| (p.clone(), e.clone())).collect();
-        self.seen[side] = tree;
+        let lost = self.lost_at(&tree, &arrived.problems);
+        let old = std::mem::replace(&mut self.seen[side], tree);
+        for (path, _) in old.iter().filter(|(path, _)| self.seen[side].get(path).is_none()) {
+            self.births.note(path, self.number);
+        }
         self.problems[side] = arrived.problems;
         self.ready[side] = true;
         self.telling[side] = false;
@@ -84,36 +84,37 @@ impl Coordinator {
         let live = rows.len() <= URGENT_ROWS_MAX && !more;
         let number = self.number;
         for (from, to) in moved {
-            self.births.note(&from, number);
-            self.births.note(&to, number);
-            self.hints.push(Hint { side, from, to });
+            self.births.moved(&from, &to, number);
+            for path in self.hints.insert(Hint { side, from, to }) {
+                self.mark(&path);
+                self.wake_parked(&path);
+            }
         }
         for (path, problem) in problems {
             self.touch(&path, live);
             match problem {
-                Some(problem) => self.problems[side].insert(path, problem),
-                None => {
-                    self.touch_below(&path);
-                    self.problems[side].remove(&path)
+                Some(problem) => {
+                    self.problems[side].insert(path, problem);
                 }
-            };
+                None => {
+                    self.problems[side].remove(&path);
+                    self.wake_around(&path);
+                }
+            }
         }
         let mut lost = Vec::new();
         for Row { path, entry, .. } in rows {
-            let old = self.archive.get(&path).filter(|old| old.as_file().is_some());
-            if let Some(old) = old
+            if let Some(old) = self.archive.get(&path)
                 && !entry.as_ref().is_some_and(|now| now.same_content(old))
-                && !self
-                    .hints
-                    .iter()
-                    .rev()
-                    .take(64)
-                    .any(|h| path == h.from || path.is_below(&h.from))
+                && !self.hints.left_from(&path)
             {
                 lost.push((path.clone(), old.clone()));
             }
-            if entry.is_none() {
-                self.births.note(&path, number);
+            let known = self.seen.a.get(&path).is_some() || self.seen.b.get(&path).is_some();
+            match entry {
+                None => self.births.note(&path, number),
+                Some(_) if !known => self.births.made(&path, number),
+                Some(_) => {}
             }
             self.waits.hasten(&path);
             self.put_row(side, &path, entry);
@@ -130,7 +131,7 @@ impl Coordinator {
 
     fn touch(&mut self, path: &RelPath, live: bool) {
         if live {
-            self.mark(path);
+            self.urgent.insert(path.clone());
         } else {
             self.dirty.insert(path.clone());
         }
@@ -146,12 +147,25 @@ impl Coordinator {
         self.dirty.extend(below);
     }
 
+    /// What was unknown at a path is known again: all that waited for it is decided.
+    fn wake_around(&mut self, path: &RelPath) {
+        self.touch_below(path);
+        self.wake_parked(path);
+        for above in path.ancestors() {
+            self.wake_parked(&above);
+            self.mark(&above);
+        }
+        self.mark_waiting_below(path);
+    }
+
     /// B is there. What it says it is must be what the archive is about.
     pub(super) fn peer_up(&mut self, id: ReplicaId, out: &mut Vec<Action>) {
         self.link = Link::Connected;
         out.push(Action::Note(Note::Connected));
         self.ready.b = false;
+        self.telling.b = false;
         self.arriving.b = Arriving::default();
+        self.give_up_flights();
         match self.peer {
             Some(known) if known != id && !self.archive.is_empty() => {
                 self.halt_for(Halt::OtherPeer { known, found: id }, out);
@@ -178,18 +192,30 @@ impl Coordinator {
         }
         self.ready.b = false;
         self.telling.b = false;
-        if matches!(self.halt, Some(Halt::OtherPeer { .. })) {
-            self.halt = None;
-        }
+        self.forget_other_peer();
+        self.give_up_flights();
+        self.desk.peer_away();
+    }
+
+    /// Nobody will say what became of the operations at B.
+    fn give_up_flights(&mut self) {
         for id in self.flights.at_side(Side::B) {
-            if let Some(flight) = self.flights.finish(id) {
-                self.wake_parked(&flight.operation.path().clone());
-                let path = flight.operation.path().clone();
-                self.mark(&path);
+            let Some(flight) = self.flights.finish(id) else { continue };
+            if let (Purpose::Restore, Operation::Change(change)) =
+                (&flight.purpose, &flight.operation)
+                && let Some(entry) = &change.after
+            {
+                self.restores.insert(change.path.clone(), (Side::B, entry.clone()));
+            }
+            for path in flight.paths() {
+                self.mark(path);
+                self.wake_parked(path);
             }
         }
-        self.hints.retain(|hint| hint.side == Side::A);
-        self.desk.peer_away();
+        for path in self.hints.forget(Side::B) {
+            self.mark(&path);
+            self.wake_parked(&path);
+        }
     }
 
     /// What both sides and the archive have at a path.

@@ -43,10 +43,10 @@ use desk::Desk;
 use draining::Drain;
 use event::{ClientId, Event, Now, SaveId};
 use flights::{Flights, Parked};
-use guarding::Halt;
+use guarding::{Halt, Lately, count_files, is_a_file};
 use holding::Holds;
 use intake::Arriving;
-use renames::Hint;
+use renames::Hints;
 use waits::{Reason, Waits};
 
 /// What the coordinator starts with: all that was remembered.
@@ -63,6 +63,16 @@ pub struct Remembered {
     pub epoch: u64,
     /// When to halt.
     pub limits: Limits,
+}
+
+/// How long to wait before saving again what could not be made durable, in milliseconds.
+const PROVE_MS: u64 = 5_000;
+
+/// A save under way.
+struct Saving {
+    batch: Batch,
+    /// What clients hear when it is durable.
+    answers: Vec<(ClientId, Answer)>,
 }
 
 /// The one that decides.
@@ -87,12 +97,15 @@ pub struct Coordinator {
     flights: Flights,
     parked: Parked,
     waits: Waits,
-    hints: Vec<Hint>,
+    hints: Hints,
     births: Births,
     guard: Guard,
-    halt: Option<Halt>,
+    halts: Vec<Halt>,
     /// What a side removed of late, to be restored if its halt is rejected.
-    removed: PerSide<BTreeMap<RelPath, Entry>>,
+    lately: PerSide<Lately>,
+    window_ms: u64,
+    /// Files in the archive.
+    files: u64,
     /// What comes back from a side's trash.
     restores: BTreeMap<RelPath, (Side, Entry)>,
     locks: LockTable,
@@ -100,10 +113,15 @@ pub struct Coordinator {
     holds: Holds,
     drains: BTreeMap<u64, Drain>,
     desk: Desk,
-    saves: BTreeMap<SaveId, Vec<(ClientId, Answer)>>,
+    saves: BTreeMap<SaveId, Saving>,
+    /// Rows of the archive that could not be made durable, to be saved again.
+    unproven: BTreeSet<RelPath>,
+    prove_at: Option<Moment>,
     unsaved: Batch,
     next_id: u64,
     alarm: Option<Moment>,
+    /// How many paths were decided.
+    decisions: u64,
     /// Whether anything moved since people were last told that all is settled.
     moved: bool,
 }
@@ -117,7 +135,6 @@ impl Coordinator {
             epoch,
             number: 0,
             now: Now::default(),
-            archive,
             peer,
             seen: PerSide::default(),
             problems: PerSide::default(),
@@ -131,11 +148,13 @@ impl Coordinator {
             flights: Flights::default(),
             parked: Parked::default(),
             waits: Waits::default(),
-            hints: Vec::new(),
+            hints: Hints::default(),
             births: Births::default(),
             guard: Guard::new(limits),
-            halt: None,
-            removed: PerSide::default(),
+            halts: Vec::new(),
+            lately: PerSide::default(),
+            window_ms: limits.window_ms,
+            files: count_files(&archive),
             restores: BTreeMap::new(),
             locks,
             queue,
@@ -143,17 +162,21 @@ impl Coordinator {
             drains: BTreeMap::new(),
             desk: Desk::default(),
             saves: BTreeMap::new(),
+            unproven: BTreeSet::new(),
+            prove_at: None,
             unsaved: Batch::default(),
             next_id: 1,
             alarm: None,
+            decisions: 0,
             moved: false,
+            archive,
         }
     }
 
     /// Asks A's own replica for its inventory, and takes up drains that a stop interrupted.
     pub fn start(&mut self, out: &mut Vec<Action>) {
         out.push(Action::Order(Side::A, Order::Inventory));
-        self.resume_drains();
+        self.resume_drains(out);
     }
 
     /// Takes one event, and answers what is to be done.
@@ -176,6 +199,7 @@ impl Coordinator {
         self.wake_due(out);
         self.cycle(out);
         self.serve(out);
+        self.prove();
         self.flush(out);
         self.set_alarm(out);
     }
@@ -198,6 +222,12 @@ impl Coordinator {
         &self.queue
     }
 
+    /// How many paths were decided since the start: the work that was done.
+    #[must_use]
+    pub fn decisions(&self) -> u64 {
+        self.decisions
+    }
+
     /// Whether nothing is under way and nothing waits to be decided.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -206,6 +236,7 @@ impl Coordinator {
             && self.flights.is_empty()
             && self.holds.is_empty()
             && self.hints.is_empty()
+            && self.restores.is_empty()
             && !self.telling.a
             && !self.telling.b
     }
@@ -223,6 +254,7 @@ impl Coordinator {
     }
 
     fn wake_parked(&mut self, on: &RelPath) {
+        self.hints.wake(on);
         for path in self.parked.wake(on) {
             self.mark(&path);
         }
@@ -243,7 +275,10 @@ impl Coordinator {
 
     /// The archive learns what both sides have.
     fn learn(&mut self, path: &RelPath, entry: Option<Entry>, source: Option<Side>) {
-        self.archive.set(path, entry.clone());
+        let is_file = |entry: &Option<Entry>| u64::from(entry.as_ref().is_some_and(is_a_file));
+        self.unproven.remove(path);
+        let old = self.archive.set(path, entry.clone());
+        self.files = self.files + is_file(&entry) - is_file(&old);
         self.unsaved.archive.push(ArchiveRow { path: path.clone(), entry, source });
     }
 
@@ -258,25 +293,30 @@ impl Coordinator {
     fn wake_due(&mut self, out: &mut Vec<Action>) {
         for path in self.waits.take_due(self.now.moment) {
             self.mark(&path);
+            self.wake_parked(&path);
         }
         self.expire_locks(out);
     }
 
     /// Sends what has to be saved; answers that depend on it wait for `Event::Saved`.
     fn flush(&mut self, out: &mut Vec<Action>) {
-        let batch = std::mem::take(&mut self.unsaved);
+        let batch = &self.unsaved;
         let nothing = batch.archive.is_empty() && !batch.forget;
-        if nothing && batch.locks.is_none() && batch.peer.is_none() && !self.desk.has_unsaved() {
+        let nothing = nothing && batch.locks.is_none() && batch.peer.is_none();
+        // What could not be saved is kept until somebody has looked, or somebody else needs it.
+        if (nothing || self.cannot_save()) && !self.desk.has_unsaved() {
             return;
         }
+        let batch = std::mem::take(&mut self.unsaved);
         self.next_id += 1;
         let id = SaveId(self.next_id);
-        self.saves.insert(id, self.desk.take_unsaved());
+        let answers = self.desk.take_unsaved();
+        self.saves.insert(id, Saving { batch: batch.clone(), answers });
         out.push(Action::Save(id, batch));
     }
 
     fn saved(&mut self, id: SaveId, result: Result<(), String>, out: &mut Vec<Action>) {
-        let answers = self.saves.remove(&id).unwrap_or_default();
+        let Some(Saving { batch, answers }) = self.saves.remove(&id) else { return };
         match result {
             Ok(()) => {
                 out.extend(answers.into_iter().map(|(to, answer)| Action::Answer(to, answer)));
@@ -285,24 +325,60 @@ impl Coordinator {
                 for (client, _) in answers {
                     out.push(Action::Answer(client, desk::cannot_save(&reason)));
                 }
+                self.save_again(batch);
                 self.halt_for(Halt::CannotSave(reason), out);
             }
         }
     }
 
+    /// What a batch was about is saved once more, as it is now: a later batch may have been saved.
+    fn save_again(&mut self, batch: Batch) {
+        let unsaved = &mut self.unsaved;
+        let archive = &self.archive;
+        if batch.forget {
+            unsaved.forget = true;
+            let all = archive.iter().map(|(path, entry)| (path.clone(), Some(entry.clone())));
+            unsaved.archive =
+                all.map(|(path, entry)| ArchiveRow { path, entry, source: None }).collect();
+        }
+        unsaved.archive.extend(
+            batch
+                .archive
+                .into_iter()
+                .map(|row| ArchiveRow { entry: archive.get(&row.path).cloned(), ..row }),
+        );
+        if batch.locks.is_some() {
+            unsaved.locks = Some(self.locks.clone());
+        }
+        unsaved.peer = batch.peer.and(self.peer).or(unsaved.peer);
+    }
+
     /// A source could not be made durable before the archive said so: agree on it again later.
     fn not_durable(&mut self, paths: Vec<RelPath>) {
-        for path in paths {
-            let (a, b) = (self.seen.a.get(&path), self.seen.b.get(&path));
-            if same(a, b) && same(a, self.archive.get(&path)) {
-                let entry = a.cloned();
-                self.unsaved.archive.push(ArchiveRow { path, entry, source: None });
-            }
+        self.unproven.extend(paths);
+        self.prove_at = self.prove_at.or(Some(self.now.moment.after_ms(PROVE_MS)));
+    }
+
+    /// Tries again to save what could not be made durable.
+    fn prove(&mut self) {
+        if !self.ready.b || self.prove_at.is_none_or(|at| at > self.now.moment) {
+            return;
+        }
+        self.prove_at = None;
+        // What is on its way is saved when it has arrived.
+        let unproven = std::mem::take(&mut self.unproven);
+        let (same, moving) = unproven.into_iter().partition(|path| self.all_same(path));
+        self.unproven = moving;
+        let same: BTreeSet<RelPath> = same;
+        for path in same {
+            let entry = self.seen.a.get(&path).cloned();
+            self.learn(&path, entry, None);
         }
     }
 
     fn set_alarm(&mut self, out: &mut Vec<Action>) {
-        let next = [self.waits.next(), self.desk.next_deadline(), self.next_expiry()];
+        let prove = self.prove_at.filter(|_| self.ready.b);
+        let next = [self.waits.next(), self.desk.next_deadline(), self.next_expiry(), prove];
         let next = next.into_iter().flatten().min();
         if next != self.alarm {
             self.alarm = next;

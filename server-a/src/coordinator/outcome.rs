@@ -10,6 +10,7 @@ use common::wire::message::{Order, OrderId};
 use super::Coordinator;
 use super::action::{Action, Note};
 use super::flights::{Flight, Purpose};
+use super::renames::Hint;
 use super::waits::Reason;
 
 impl Coordinator {
@@ -18,8 +19,8 @@ impl Coordinator {
         let Some(flight) = self.flights.finish(id) else { return };
         match flight.operation.clone() {
             Operation::Change(change) => self.changed(&flight, &change, outcome.clone(), out),
-            Operation::Rename { from, to, .. } => {
-                self.rename_ended(&flight, &from, &to, outcome.clone(), out);
+            Operation::Rename { from, to, before } => {
+                self.rename_ended(&flight, (&from, &to), &before, outcome.clone(), out);
             }
         }
         self.drain_went(&flight.purpose, &outcome, out);
@@ -45,11 +46,14 @@ impl Coordinator {
                     }));
                 }
                 self.put_row(side, path, now.clone());
-                if self.sides_same(path) && flight.purpose == Purpose::Agree {
-                    if !same(self.archive.get(path), now.as_ref()) {
+                let agreed = self.sides_same(path);
+                let news = !same(self.archive.get(path), now.as_ref());
+                if flight.repeats || agreed && flight.purpose == Purpose::Agree {
+                    if news || self.unproven.contains(path) {
                         self.learn(path, now, Some(side.other()));
                     }
-                } else {
+                }
+                if !agreed || flight.purpose != Purpose::Agree {
                     self.mark(path);
                 }
             }
@@ -73,8 +77,8 @@ impl Coordinator {
     fn rename_ended(
         &mut self,
         flight: &Flight,
-        from: &RelPath,
-        to: &RelPath,
+        (from, to): (&RelPath, &RelPath),
+        before: &Entry,
         outcome: Outcome,
         out: &mut Vec<Action>,
     ) {
@@ -83,7 +87,16 @@ impl Coordinator {
                 self.renamed(flight.side, from, to);
                 out.push(Action::Note(Note::Renamed(flight.side, from.clone(), to.clone())));
             }
-            Outcome::Stale { now } => self.put_row(flight.side, from, now),
+            Outcome::Stale { now } => {
+                let edited = now.as_ref().is_some_and(|now| !now.same(before) && !now.is_dir());
+                self.put_row(flight.side, from, now);
+                if edited {
+                    // An edit that nobody had seen: it moves along.
+                    let hint =
+                        Hint { side: flight.side.other(), from: from.clone(), to: to.clone() };
+                    self.hints.insert(hint);
+                }
+            }
             Outcome::Busy | Outcome::Moved | Outcome::Failed(_) => {}
         }
         self.mark_renamed(from, to);

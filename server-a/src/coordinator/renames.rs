@@ -5,15 +5,19 @@
 //! side and the archive still as before. After it, the archive's rows have moved along, so an edit
 //! that either side made to a moved file is an ordinary edit at its new name.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use common::change::Operation;
 use common::entry::Entry;
-use common::path::RelPath;
+use common::limits::CHANGES_IN_FLIGHT_MAX;
+use common::path::{RelPath, rows_below};
 use common::side::Side;
 use common::wire::message::{Content, Order};
 
 use super::Coordinator;
 use super::action::{Action, ArchiveRow};
 use super::flights::{Flight, Purpose};
+use crate::locks::Whole;
 
 /// A side says that something moved.
 #[derive(Clone, Debug)]
@@ -26,29 +30,131 @@ pub(super) struct Hint {
     pub(super) to: RelPath,
 }
 
+/// The hints that are not used up, by old name and by new name.
+#[derive(Default)]
+pub(super) struct Hints {
+    from: BTreeMap<RelPath, Hint>,
+    by_new: BTreeMap<RelPath, RelPath>,
+    /// The old names of those to be looked at now.
+    ready: BTreeSet<RelPath>,
+    /// The old names of those that wait until something moves at a path.
+    waiting: BTreeMap<RelPath, BTreeSet<RelPath>>,
+}
+
+impl Hints {
+    pub(super) fn is_empty(&self) -> bool {
+        self.from.is_empty()
+    }
+
+    /// Adds a hint; it takes the place of others of the same old or new name, whose names are
+    /// answered.
+    pub(super) fn insert(&mut self, hint: Hint) -> Vec<RelPath> {
+        let same_new = self.by_new.get(&hint.to).cloned().and_then(|old| self.remove(&old));
+        let displaced = same_new.into_iter().chain(self.remove(&hint.from));
+        let displaced = displaced.flat_map(|old| [old.from, old.to]).collect();
+        self.by_new.insert(hint.to.clone(), hint.from.clone());
+        self.ready.insert(hint.from.clone());
+        self.from.insert(hint.from.clone(), hint);
+        displaced
+    }
+
+    fn remove(&mut self, from: &RelPath) -> Option<Hint> {
+        let hint = self.from.remove(from)?;
+        self.by_new.remove(&hint.to);
+        self.ready.remove(from);
+        Some(hint)
+    }
+
+    /// Something moved at a path: the hints that waited for it are looked at again.
+    pub(super) fn wake(&mut self, on: &RelPath) {
+        if let Some(woken) = self.waiting.remove(on) {
+            self.ready.extend(woken);
+        }
+    }
+
+    /// Whether what was at the path, or a directory above it, is said to have moved.
+    pub(super) fn left_from(&self, path: &RelPath) -> bool {
+        !self.is_empty() && upward(path).any(|p| self.from.contains_key(&p))
+    }
+
+    /// The new name in a hint that covers the path.
+    fn covering(&self, path: &RelPath) -> Option<RelPath> {
+        if self.is_empty() {
+            return None;
+        }
+        upward(path).find_map(|p| {
+            let by_old = self.from.get(&p).map(|hint| hint.to.clone());
+            by_old.or_else(|| self.by_new.contains_key(&p).then_some(p))
+        })
+    }
+
+    /// Forgets what a side said; answers the names.
+    pub(super) fn forget(&mut self, side: Side) -> Vec<RelPath> {
+        let gone: Vec<RelPath> =
+            self.from.values().filter(|h| h.side == side).map(|h| h.from.clone()).collect();
+        let gone: Vec<Hint> = gone.iter().filter_map(|from| self.remove(from)).collect();
+        gone.into_iter().flat_map(|hint| [hint.from, hint.to]).collect()
+    }
+}
+
+/// The path and all above it.
+fn upward(path: &RelPath) -> impl Iterator<Item = RelPath> {
+    std::iter::successors(Some(path.clone()), RelPath::parent)
+}
+
 enum Use {
     Now(Entry),
-    Later,
+    Later(RelPath),
     Never,
 }
 
 impl Coordinator {
-    /// Starts the renames that the hints call for; drops the hints that explain nothing.
-    pub(super) fn rename_hinted(&mut self, out: &mut Vec<Action>) {
-        let hints = std::mem::take(&mut self.hints);
-        for hint in hints {
+    /// Starts the renames that the hints call for; drops the hints that explain nothing. Answers
+    /// whether any hint was used up.
+    pub(super) fn rename_hinted(&mut self, out: &mut Vec<Action>) -> bool {
+        let mut any = false;
+        while self.flights.len() < CHANGES_IN_FLIGHT_MAX
+            && let Some(from) = self.hints.ready.pop_first()
+        {
+            let Some(hint) = self.hints.from.get(&from).cloned() else { continue };
             match self.usefulness(&hint) {
-                Use::Now(before) => self.start_rename(&hint, before, out),
-                Use::Later => self.hints.push(hint),
-                Use::Never => self.wake_parked(&hint.to),
+                Use::Later(on) => {
+                    self.hints.waiting.entry(on).or_default().insert(from);
+                    continue;
+                }
+                Use::Now(before) => {
+                    self.hints.remove(&from);
+                    self.start_rename(&hint, before, out);
+                }
+                Use::Never => {
+                    self.hints.remove(&from);
+                    self.wake_parked(&hint.to);
+                    self.mark(&hint.from);
+                    self.mark(&hint.to);
+                }
             }
+            any = true;
         }
+        any
     }
 
-    /// The hint that covers a path, which must not be decided before the hint is used up.
-    pub(super) fn hinted(&self, path: &RelPath) -> Option<&Hint> {
-        let covers = |p: &RelPath| path == p || path.is_below(p);
-        self.hints.iter().find(|hint| covers(&hint.from) || covers(&hint.to))
+    /// When everything is decided, a directory that is not under way is not coming any more: looks
+    /// again at the hints that wait for it. Answers whether any hint was used up.
+    pub(super) fn rename_in_vain(&mut self, out: &mut Vec<Action>) -> bool {
+        if self.hints.waiting.is_empty() || !self.urgent.is_empty() || !self.dirty.is_empty() {
+            return false;
+        }
+        let idle = |on: &&RelPath| self.flights.touching(on).is_none();
+        let idle: Vec<RelPath> = self.hints.waiting.keys().filter(idle).cloned().collect();
+        for on in idle {
+            self.hints.wake(&on);
+        }
+        self.rename_hinted(out)
+    }
+
+    /// The new name in a hint that covers a path, which must not be decided before it is used up.
+    pub(super) fn hinted(&self, path: &RelPath) -> Option<RelPath> {
+        self.hints.covering(path)
     }
 
     fn usefulness(&self, hint: &Hint) -> Use {
@@ -61,33 +167,42 @@ impl Coordinator {
             && self.archive.get(to).is_none()
             && self.archive.get(from).is_some_and(|old| old.kind() == before.kind())
             && now.kind() == before.kind();
-        let troubled = Side::BOTH
-            .iter()
-            .any(|&s| self.problems[s].keys().any(|p| p.touches(from) || p.touches(to)));
-        let locked = self.locks.iter().any(|l| l.path.touches(from) || l.path.touches(to));
+        let troubled = Side::BOTH.iter().any(|&s| self.troubles(s, from) || self.troubles(s, to));
+        let locked = |p: &RelPath| self.locks.meets(p, Whole::Yes).is_some();
+        let locked = locked(from) || locked(to);
         if !explains || troubled || locked {
             return Use::Never;
         }
         match to.parent() {
             Some(parent) if !there.get(&parent).is_some_and(Entry::is_dir) => {
-                let coming = self.flights.touching(&parent).is_some()
-                    || self.dirty.contains(&parent)
-                    || self.urgent.contains(&parent);
-                return if coming { Use::Later } else { Use::Never };
+                let coming = self.flights.touching(&parent);
+                let undecided = self.dirty.contains(&parent) || self.urgent.contains(&parent);
+                let on = coming.or_else(|| undecided.then_some(parent));
+                return on.map_or(Use::Never, Use::Later);
             }
             _ => {}
         }
-        if self.flights.touching(from).is_some() || self.flights.touching(to).is_some() {
-            return Use::Later;
+        match self.flights.touching(from).or_else(|| self.flights.touching(to)) {
+            Some(on) => Use::Later(on),
+            None => Use::Now(before.clone()),
         }
-        Use::Now(before.clone())
+    }
+
+    /// Whether something is unknown at, above or below a path.
+    fn troubles(&self, side: Side, path: &RelPath) -> bool {
+        let problems = &self.problems[side];
+        !problems.is_empty()
+            && (upward(path).any(|p| problems.contains_key(&p))
+                || rows_below(problems, path).next().is_some())
     }
 
     fn start_rename(&mut self, hint: &Hint, before: Entry, out: &mut Vec<Action>) {
         let side = hint.side.other();
         let operation = Operation::Rename { from: hint.from.clone(), to: hint.to.clone(), before };
+        self.moved = true;
         let id = self.order_id();
-        let flight = Flight { side, operation: operation.clone(), purpose: Purpose::Rename };
+        let purpose = Purpose::Rename;
+        let flight = Flight { side, operation: operation.clone(), purpose, repeats: true };
         self.flights.start(id, flight);
         let order = Order::Commit { id, operation, content: Content::None };
         out.push(Action::Order(side, order));
@@ -115,11 +230,19 @@ impl Coordinator {
         self.unsaved.archive.extend(rows);
     }
 
+    /// Marks what waits below a path, also where nothing is any more.
+    pub(super) fn mark_waiting_below(&mut self, path: &RelPath) {
+        for waiting in self.waits.below(path) {
+            self.mark(&waiting);
+        }
+    }
+
     /// Marks all that a rename touched, at its old and its new place.
     pub(super) fn mark_renamed(&mut self, from: &RelPath, to: &RelPath) {
         for path in [from, to] {
             self.mark(path);
             self.touch_below(path);
+            self.mark_waiting_below(path);
             self.wake_parked(path);
         }
     }

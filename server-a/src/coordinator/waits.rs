@@ -152,9 +152,9 @@ impl Waits {
         self.due.first().map(|(next, _)| *next)
     }
 
-    /// All paths that wait for something that is not a matter of moments.
-    pub(super) fn all(&self) -> Vec<RelPath> {
-        self.at.keys().cloned().collect()
+    /// The paths below a path that wait.
+    pub(super) fn below(&self, path: &RelPath) -> Vec<RelPath> {
+        rows_below(&self.at, path).map(|(p, _)| p.clone()).collect()
     }
 
     pub(super) fn reason(&self, path: &RelPath) -> Option<&Reason> {

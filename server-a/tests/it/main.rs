@@ -1,9 +1,22 @@
-//! What holds of server A's parts.
+//! The laws of server A: its coordinator, its locks, its pending directory.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::print_stderr,
+    reason = "tests touch the world: real files, sockets, threads and clocks"
+)]
 
+mod coordinator;
+mod locked;
 mod locks_model;
 mod locks_overlap;
 mod locks_state;
+mod model;
 mod pending_crash;
 mod pending_directory;
 mod pending_problems;
 mod pending_queue;
+mod scale;
+mod simulation;
+mod users;
+mod world;

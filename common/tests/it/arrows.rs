@@ -1,0 +1,280 @@
+//! Who may know whom: packages, modules, and the world outside.
+
+use crate::tidy::{Source, files, none, rust};
+
+/// A package, and where alone its name may be written.
+const PACKAGES: [(&str, &[&str]); 17] = [
+    ("base64", &["lab3-client/src/json.rs"]),
+    ("blake3", &["common/src/digest.rs", "common/src/store/row.rs"]),
+    ("chrono", &["common/src/time.rs"]),
+    ("ciborium", &["common/src/wire/cbor.rs"]),
+    ("clap", &["common/src/options.rs", "/src/cli.rs", "/src/main.rs", "lab3-client/src/up.rs"]),
+    ("fastcdc", &["common/src/delta/recipe.rs"]),
+    ("ignore", &["common/src/replica/ignore.rs"]),
+    // Elsewhere in these only the numbers of errors.
+    (
+        "libc",
+        &[
+            "common/src/sys.rs",
+            "common/src/store/open.rs",
+            "common/src/replica/sight.rs",
+            "common/src/replica/watch.rs",
+        ],
+    ),
+    ("notify", &["common/src/replica/watch.rs"]),
+    ("redb", &["common/src/store/"]),
+    ("rustix", &["common/src/replica/", "common/src/wire/handshake.rs"]),
+    ("serde_json", &["lab3-client/src/json.rs"]),
+    (
+        "tokio",
+        &[
+            "common/src/stop.rs",
+            "common/src/wire/connection.rs",
+            "common/src/wire/handshake.rs",
+            "server-a/src/clients.rs",
+            "server-a/src/lib.rs",
+            "server-a/src/peer.rs",
+            "server-b/src/agent.rs",
+            "server-b/src/lib.rs",
+            "lab3-client/src/request.rs",
+            "lab3-client/src/run.rs",
+            "lab3-client/src/up.rs",
+        ],
+    ),
+    ("tracing_appender", &["common/src/talk.rs"]),
+    ("tracing_subscriber", &["common/src/talk.rs"]),
+    ("walkdir", &["common/src/replica/listing.rs"]),
+    ("common", &["server-a/src/", "server-b/src/", "lab3-client/src/"]),
+];
+
+/// A module or folder, and which modules of our own it may name; all below `common/src` as
+/// `common::…`, all others as `crate::…`. Within its own folder it may name everything.
+const ARROWS: [(&str, &[&str]); 27] = [
+    ("common/src/limits.rs", &[]),
+    ("common/src/digest.rs", &[]),
+    ("common/src/problem.rs", &[]),
+    ("common/src/side.rs", &[]),
+    ("common/src/time.rs", &[]),
+    ("common/src/sys.rs", &[]),
+    ("common/src/stop.rs", &[]),
+    ("common/src/path.rs", &["limits"]),
+    ("common/src/entry.rs", &["digest", "limits", "time"]),
+    ("common/src/change.rs", &["entry", "path", "problem"]),
+    ("common/src/tree.rs", &["entry", "path"]),
+    ("common/src/dirty.rs", &["limits", "path", "time"]),
+    ("common/src/delta/", &["digest", "limits", "wire::message"]),
+    (
+        "common/src/reconcile/",
+        &["change", "digest", "entry", "limits", "path", "side", "time", "tree"],
+    ),
+    ("common/src/store/", &["entry", "path", "time", "tree", "wire::cbor"]),
+    ("common/src/wire/cbor.rs", &[]),
+    ("common/src/wire/frame.rs", &[]),
+    ("common/src/wire/message.rs", &["change", "digest", "entry", "limits", "path", "problem"]),
+    ("common/src/wire/client.rs", &["entry", "path", "side", "time", "wire::message"]),
+    ("common/src/wire/connection.rs", &["limits", "wire"]),
+    ("common/src/wire/handshake.rs", &["limits", "path", "wire"]),
+    ("common/src/exchange/", &["digest", "limits", "path", "replica::source", "wire"]),
+    (
+        "common/src/replica/",
+        &[
+            "change",
+            "delta",
+            "digest",
+            "dirty",
+            "entry",
+            "limits",
+            "path",
+            "problem",
+            "side",
+            "store",
+            "sys",
+            "time",
+            "wire::message",
+            // The service takes its options, and gives a reader to whoever answers questions.
+            "options",
+            "exchange::giver",
+        ],
+    ),
+    (
+        "server-a/src/coordinator/",
+        &[
+            "change",
+            "entry",
+            "limits",
+            "path",
+            "problem",
+            "reconcile",
+            "side",
+            "time",
+            "tree",
+            "wire::client",
+            "wire::message",
+            "crate::locks",
+            "crate::pending::queue",
+        ],
+    ),
+    ("server-a/src/locks.rs", &["path", "time", "wire::client"]),
+    ("server-a/src/pending/queue.rs", &["entry", "path", "time", "wire::client"]),
+    ("lab3-client/src/", &["entry", "options", "path", "side", "stop", "talk", "time", "wire"]),
+];
+
+/// What decides or computes: it touches no disk, socket, clock, thread or environment.
+const PURE: [&str; 30] = [
+    "common/src/change.rs",
+    "common/src/delta/",
+    "common/src/digest.rs",
+    "common/src/dirty.rs",
+    "common/src/entry.rs",
+    "common/src/limits.rs",
+    "common/src/options.rs",
+    "common/src/path.rs",
+    "common/src/problem.rs",
+    "common/src/reconcile/",
+    "common/src/side.rs",
+    "common/src/store/mod.rs",
+    "common/src/store/row.rs",
+    "common/src/tree.rs",
+    "common/src/wire/cbor.rs",
+    "common/src/wire/client.rs",
+    "common/src/wire/frame.rs",
+    "common/src/wire/message.rs",
+    "lab3-client/src/exit.rs",
+    "lab3-client/src/json.rs",
+    "lab3-client/src/listing.rs",
+    "lab3-client/src/span.rs",
+    "lab3-client/src/status.rs",
+    "lab3-client/src/table.rs",
+    "lab3-client/src/target.rs",
+    "lab3-client/src/words.rs",
+    "server-a/src/coordinator/",
+    "server-a/src/locks.rs",
+    "server-a/src/notes.rs",
+    "server-a/src/pending/queue.rs",
+];
+
+fn sources() -> Vec<Source> {
+    rust().into_iter().filter(|source| source.path.contains("/src/")).collect()
+}
+
+/// Lines of code, without the comments.
+fn lines(source: &Source) -> impl Iterator<Item = (usize, &str)> {
+    let lines = source.code().lines().enumerate();
+    lines.map(|(i, line)| (i + 1, line)).filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+/// Whether a name stands in a line as the beginning of a path.
+fn begins_path(line: &str, name: &str) -> bool {
+    let path = format!("{name}::");
+    line.match_indices(&path).any(|(at, _)| {
+        !line[..at].ends_with(|c: char| c == ':' || c == '_' || c.is_ascii_alphanumeric())
+    })
+}
+
+/// The modules after `crate::` or `common::` in a line, two steps deep.
+fn named<'l>(line: &'l str, root: &str) -> Vec<&'l str> {
+    let is_name = |c: char| c == '_' || c.is_ascii_lowercase();
+    let mut found = Vec::new();
+    for (at, path) in line.match_indices(&format!("{root}::")) {
+        let rest = &line[at + path.len()..];
+        let first = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
+        let more = rest[first..].strip_prefix("::").unwrap_or_default();
+        let second = more.find(|c| !is_name(c)).unwrap_or(more.len());
+        let end = if second > 0 { first + 2 + second } else { first };
+        if end > 0 {
+            found.push(&rest[..end]);
+        }
+    }
+    found
+}
+
+#[test]
+fn each_package_stops_where_it_should() {
+    let mut complaints = Vec::new();
+    for source in sources() {
+        for (package, places) in PACKAGES {
+            let allowed = places.iter().any(|place| source.path.contains(place));
+            let mut uses = lines(&source).filter(|(_, line)| begins_path(line, package));
+            if let Some((i, _)) = uses.next().filter(|_| !allowed) {
+                complaints.push(format!("{}:{i}: `{package}` must stop elsewhere", source.path));
+            }
+        }
+    }
+    none(&complaints);
+}
+
+#[test]
+fn arrows_between_modules_point_one_way() {
+    let mut complaints = Vec::new();
+    for (place, allowed) in ARROWS {
+        let (package, inside) = place.split_once("/src/").expect("places are below `src`");
+        let own = inside.trim_end_matches(".rs").trim_end_matches('/').replace('/', "::");
+        for source in sources().iter().filter(|source| source.path.starts_with(place)) {
+            for (i, line) in lines(source) {
+                let ours = named(line, "crate").into_iter().filter(|name| {
+                    let whole = format!("crate::{name}");
+                    let name = if package == "common" { *name } else { whole.as_str() };
+                    let home = own.is_empty() || within(name.trim_start_matches("crate::"), &own);
+                    !home && !allowed.iter().any(|path| within(name, path))
+                });
+                let shared = named(line, "common")
+                    .into_iter()
+                    .filter(|name| !allowed.iter().any(|path| within(name, path)));
+                for name in ours.chain(shared) {
+                    complaints.push(format!("{}:{i}: must not know `{name}`", source.path));
+                }
+            }
+        }
+    }
+    none(&complaints);
+}
+
+fn within(name: &str, path: &str) -> bool {
+    name == path || name.strip_prefix(path).is_some_and(|rest| rest.starts_with("::"))
+}
+
+#[test]
+fn what_decides_lifts_no_ban() {
+    let mut complaints = Vec::new();
+    for source in sources() {
+        let lifts = lines(&source).find(|(_, line)| line.contains("clippy::disallowed_"));
+        if let Some((i, _)) = lifts
+            && PURE.iter().any(|place| source.path.starts_with(place))
+        {
+            complaints.push(format!("{}:{i}: a pure module lifts a ban", source.path));
+        }
+    }
+    for place in PURE {
+        let folder = place.rsplit_once('/').map_or("", |(folder, _)| folder);
+        assert!(files(folder, ".rs").iter().any(|s| s.path.starts_with(place)), "no `{place}`");
+    }
+    none(&complaints);
+}
+
+#[test]
+fn a_ban_is_lifted_once_a_module_and_says_why() {
+    let mut complaints = Vec::new();
+    for source in sources() {
+        let lifted = lines(&source).filter(|(_, line)| line.contains("clippy::disallowed_methods"));
+        if lifted.count() > 1 || source.code().contains("allow(clippy::disallowed") {
+            complaints.push(format!("{}: more than one `expect`, or an `allow`", source.path));
+        }
+    }
+    none(&complaints);
+}
+
+#[test]
+fn only_one_module_is_unsafe() {
+    let word = ["unsa", "fe"].concat();
+    let complaints: Vec<String> = sources()
+        .iter()
+        .filter(|source| source.path != "common/src/sys.rs")
+        .flat_map(|source| {
+            let found = lines(source).filter(|(_, line)| {
+                line.split(|c: char| c != '_' && !c.is_ascii_alphanumeric()).any(|w| w == word)
+            });
+            found.map(|(i, _)| format!("{}:{i}", source.path)).collect::<Vec<_>>()
+        })
+        .collect();
+    none(&complaints);
+}
