@@ -7,7 +7,6 @@
 )]
 
 mod coordinator;
-mod durable;
 mod locked;
 mod locks_model;
 mod locks_overlap;

@@ -116,9 +116,8 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
             return;
         }
         16 => {
-            if !chmod(replica, &at, there) {
-                return;
-            }
+            let Some(other) = there.and_then(with_other_mode) else { return };
+            replica.modify(&at, other);
             "chmodded"
         }
         17 => {
@@ -129,11 +128,7 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
         }
         // Another kind takes the name.
         18 if there.is_some() => {
-<<<<<<< HEAD
             change_kind(replica, &at, seconds, account);
-=======
-            change_kind(replica, &at, account, seconds);
->>>>>>> ac7890236180c7e2ed3c6c403a4348ccf4b94f1f
             "changed the kind of"
         }
         // A copy of something, or a version of before.
@@ -153,7 +148,16 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
     world.say(|| format!("{side}'s user {did} `{at}`"));
 }
 
-<<<<<<< HEAD
+/// The same with other permissions; a link has none.
+fn with_other_mode(entry: Entry) -> Option<Entry> {
+    let toggled = |mode: u32| mode ^ 0o050;
+    match entry {
+        Entry::File(f) => Some(Entry::File(File { mode: toggled(f.mode), ..f })),
+        Entry::Dir { mode } => Some(Entry::Dir { mode: toggled(mode) }),
+        Entry::Link(_) => None,
+    }
+}
+
 fn change_kind(replica: &mut Replica, at: &RelPath, seconds: i64, account: &mut Account) {
     let was_dir = replica.entry(at).is_some_and(Entry::is_dir);
     remove(replica, at, account);
@@ -167,37 +171,6 @@ fn change_kind(replica: &mut Replica, at: &RelPath, seconds: i64, account: &mut 
     let new = file(&format!("content {}", account.count), 0o644, seconds);
     account.wrote(&new);
     replica.put(&at, Some(new));
-=======
-fn chmod(replica: &mut Replica, at: &RelPath, there: Option<Entry>) -> bool {
-    match there {
-        Some(Entry::File(f)) => {
-            let mode = if f.mode == 0o644 { 0o755 } else { 0o644 };
-            replica.modify(at, Entry::File(File { mode, ..f }));
-        }
-        Some(Entry::Dir { mode }) => {
-            let mode = if mode == 0o755 { 0o700 } else { 0o755 };
-            replica.modify(at, Entry::Dir { mode });
-        }
-        _ => return false,
-    }
-    true
-}
-
-/// A file takes the name of a directory, or a directory with a file in it that of anything else.
-fn change_kind(replica: &mut Replica, at: &RelPath, account: &mut Account, seconds: i64) {
-    let is_dir = replica.entry(at).is_some_and(Entry::is_dir);
-    remove(replica, at, account);
-    if !is_dir {
-        replica.put(at, Some(Entry::Dir { mode: 0o755 }));
-    }
-    let at = if is_dir { Some(at.clone()) } else { at.join("a").ok() };
-    if let Some(at) = at {
-        account.count += 1;
-        let new = file(&format!("content {}", account.count), 0o644, seconds);
-        account.wrote(&new);
-        replica.put(&at, Some(new));
-    }
->>>>>>> ac7890236180c7e2ed3c6c403a4348ccf4b94f1f
 }
 
 fn remove(replica: &mut Replica, at: &RelPath, account: &mut Account) {
