@@ -133,9 +133,7 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
         }
         // A copy of something, or a version of before.
         19 if !is_dir && replica.has_parent(&at) => {
-            let files: Vec<File> =
-                replica.tree.values().filter_map(|n| n.entry.as_file().cloned()).collect();
-            let Some(file) = rng.pick(&files).cloned() else { return };
+            let Some(file) = some_file(replica, rng) else { return };
             account.supersede(there.as_ref());
             let modified = Timestamp { seconds, nanos: 2 };
             // Whether it lives on is not for this copy to say: it may be no change at all.
@@ -146,6 +144,12 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
         _ => return,
     };
     world.say(|| format!("{side}'s user {did} `{at}`"));
+}
+
+fn some_file(replica: &Replica, rng: &mut Rng) -> Option<File> {
+    let files: Vec<File> =
+        replica.tree.values().filter_map(|n| n.entry.as_file().cloned()).collect();
+    rng.pick(&files).cloned()
 }
 
 /// The same with other permissions; a link has none.
