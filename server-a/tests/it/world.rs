@@ -14,9 +14,9 @@ use common::time::{Moment, Timestamp};
 use common::tree::Tree;
 use common::wire::client::{Answer, DrainMode, Request};
 use common::wire::message::{Content, Order, OrderId, ReplicaId, Report};
+use server_a::coordinator::Coordinator;
 use server_a::coordinator::action::{Action, Batch, Note};
 use server_a::coordinator::event::{ClientId, Event, HoldFailure, Now, SaveId};
-use server_a::coordinator::Coordinator;
 use server_a::locks::LockState;
 use server_a::pending::queue::HeldEdit;
 
