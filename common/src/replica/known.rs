@@ -173,6 +173,13 @@ impl Known {
         self.lock().problems.keys().cloned().collect()
     }
 
+    /// Whether a commit is under way at the path or above it.
+    pub fn is_committing(&self, path: &RelPath) -> bool {
+        let committing = &self.lock().committing;
+        !committing.is_empty()
+            && (committing.contains(path) || path.ancestors().any(|p| committing.contains(&p)))
+    }
+
     /// Begins a look at the disk.
     pub fn look(&self) -> Ticket {
         let mut inner = self.lock();

@@ -139,8 +139,7 @@ fn json_has_the_promised_shapes() {
     assert_eq!(sorted(&keys(&listing)), ["b", "entries", "generation"]);
     assert_eq!(listing["b"], "connected");
     let entry = &listing["entries"][0];
-    let names =
-        sorted(&["index", "path", "kind", "size", "modified", "state", "lock", "held"]);
+    let names = sorted(&["index", "path", "kind", "size", "modified", "state", "lock", "held"]);
     assert_eq!(sorted(&keys(entry)), names);
     assert_eq!(sorted(&keys(&entry["lock"])), lock);
     assert_eq!(listing["entries"][1]["lock"], Value::Null);
@@ -148,7 +147,10 @@ fn json_has_the_promised_shapes() {
     assert!(modified.ends_with('Z') && modified.contains('T'), "RFC 3339: {modified}");
     let locks = system.json(&["locks"]);
     assert_eq!(sorted(&keys(&locks["locks"][0])), lock);
-    assert_eq!((&locks["locks"][0]["held"], &locks["locks"][0]["comment"]), (&json!(1), &json!("why")));
+    assert_eq!(
+        (&locks["locks"][0]["held"], &locks["locks"][0]["comment"]),
+        (&json!(1), &json!("why"))
+    );
     let held = system.json(&["held", "f"]);
     assert_eq!(sorted(&keys(&held["held"][0])), sorted(&["seq", "path", "op", "size", "time"]));
     assert_eq!((&held["held"][0]["op"], &held["held"][0]["size"]), (&json!("write"), &json!(4)));
@@ -166,7 +168,8 @@ fn json_has_the_promised_shapes() {
     let waited: Value = serde_json::from_str(&waited.out).expect("JSON");
     assert_eq!((&waited["done"], &waited["timed_out"]), (&json!(false), &json!(false)));
     let receipt = system.json(&["-unlock", "f"]);
-    let names = ["path", "dry_run", "mode", "applied", "discarded", "conflicts", "agreed", "waiting"];
+    let names =
+        ["path", "dry_run", "mode", "applied", "discarded", "conflicts", "agreed", "waiting"];
     assert_eq!(sorted(&keys(&receipt)), sorted(&names));
     assert_eq!(system.json(&["wait"])["done"], true);
     let refused = system.lab3(&["-unlock", "f", "--json"]);

@@ -319,7 +319,9 @@ fn a_lock_with_a_time_ends_by_itself() {
     let said = system.ok(&["-lock", "f", "--ttl", "4s"]);
     assert!(said.starts_with("locked `f` until "), "{said}");
     put(&system.b, "f", "by b");
-    until("it is held", || system.held(&[]).len() == 1 || text(&system.a, "f").as_deref() != Some("old"));
+    until("it is held", || {
+        system.held(&[]).len() == 1 || text(&system.a, "f").as_deref() != Some("old")
+    });
     until("the lock ends", || system.ok(&["locks", "--json"]).contains("\"locks\":[]"));
     system.agree_on(&[("f", "by b")]);
 }

@@ -37,10 +37,9 @@ fn contents(system: &System) -> Vec<String> {
 #[test]
 fn a_rename_is_a_rename_on_the_other_side() {
     let system = System::holding(&[("f", "content"), ("d/1", "one"), ("d/sub/2", "two")]);
-    for (here, there, from, to) in [
-        (Side::A, Side::B, ["f", "d"], ["g", "e"]),
-        (Side::B, Side::A, ["g", "e"], ["sub_f", "h"]),
-    ] {
+    for (here, there, from, to) in
+        [(Side::A, Side::B, ["f", "d"], ["g", "e"]), (Side::B, Side::A, ["g", "e"], ["sub_f", "h"])]
+    {
         let inode = |name: &str| fs::metadata(system.root(there).join(name)).expect(name).ino();
         let before = [inode(from[0]), inode(from[1]), inode(&format!("{}/sub/2", from[1]))];
         for (from, to) in from.iter().zip(to) {

@@ -6,6 +6,8 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::server::binary;
+
 /// A fenced block: what stands after the fence, and what is in it.
 struct Block {
     info: String,
@@ -134,7 +136,8 @@ impl Reader {
 
     /// Starts a server and reads what it says until a line that begins like this one.
     fn spawn(&mut self, script: &str, directory: &Path, until: &str) -> Vec<String> {
-        built();
+        // Makes sure that the servers lie beside the client.
+        binary("server-a");
         let mut command = self.bash(script, directory);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("`bash` runs");
         let out = child.stdout.take().expect("it is piped");
@@ -155,21 +158,6 @@ impl Reader {
         }
         panic!("`{script}` ended before it said {until:?}:\n{}", said.join("\n"));
     }
-}
-
-/// The servers lie beside the client, once they are built.
-fn built() {
-    let client = Path::new(env!("CARGO_BIN_EXE_lab3"));
-    if ["server-a", "server-b"].iter().all(|name| client.with_file_name(name).exists()) {
-        return;
-    }
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--bins", "-p", "server-a", "-p", "server-b"]);
-    build.arg("--target-dir").arg(client.ancestors().nth(2).expect("the target directory"));
-    if client.ancestors().nth(1).is_some_and(|profile| profile.ends_with("release")) {
-        build.arg("--release");
-    }
-    assert!(build.current_dir(repository()).status().expect("`cargo` runs").success());
 }
 
 fn repository() -> PathBuf {

@@ -48,10 +48,9 @@ impl Coordinator {
                 self.put_row(side, path, now.clone());
                 let agreed = self.sides_same(path);
                 let news = !same(self.archive.get(path), now.as_ref());
-                if flight.repeats || agreed && flight.purpose == Purpose::Agree {
-                    if news || self.unproven.contains(path) {
-                        self.learn(path, now, Some(side.other()));
-                    }
+                let both = flight.repeats || agreed && flight.purpose == Purpose::Agree;
+                if both && (news || self.unproven.contains(path)) {
+                    self.learn(path, now, Some(side.other()));
                 }
                 if !agreed || flight.purpose != Purpose::Agree {
                     self.mark(path);

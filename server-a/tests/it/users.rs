@@ -116,17 +116,8 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
             return;
         }
         16 => {
-            match there {
-                Some(Entry::File(f)) => {
-                    let mode = if f.mode == 0o644 { 0o755 } else { 0o644 };
-                    replica.modify(&at, Entry::File(File { mode, ..f }));
-                }
-                Some(Entry::Dir { mode }) => {
-                    let mode = if mode == 0o755 { 0o700 } else { 0o755 };
-                    replica.modify(&at, Entry::Dir { mode });
-                }
-                _ => return,
-            }
+            let Some(other) = there.and_then(with_other_mode) else { return };
+            replica.modify(&at, other);
             "chmodded"
         }
         17 => {
@@ -137,17 +128,7 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
         }
         // Another kind takes the name.
         18 if there.is_some() => {
-            remove(replica, &at, account);
-            if !is_dir {
-                replica.put(&at, Some(Entry::Dir { mode: 0o755 }));
-            }
-            let at = if is_dir { Some(at.clone()) } else { at.join("a").ok() };
-            if let Some(at) = at {
-                account.count += 1;
-                let new = file(&format!("content {}", account.count), 0o644, seconds);
-                account.wrote(&new);
-                replica.put(&at, Some(new));
-            }
+            change_kind(replica, &at, seconds, account);
             "changed the kind of"
         }
         // A copy of something, or a version of before.
@@ -165,6 +146,31 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
         _ => return,
     };
     world.say(|| format!("{side}'s user {did} `{at}`"));
+}
+
+/// The same with other permissions; a link has none.
+fn with_other_mode(entry: Entry) -> Option<Entry> {
+    let toggled = |mode: u32| mode ^ 0o050;
+    match entry {
+        Entry::File(f) => Some(Entry::File(File { mode: toggled(f.mode), ..f })),
+        Entry::Dir { mode } => Some(Entry::Dir { mode: toggled(mode) }),
+        Entry::Link(_) => None,
+    }
+}
+
+fn change_kind(replica: &mut Replica, at: &RelPath, seconds: i64, account: &mut Account) {
+    let was_dir = replica.entry(at).is_some_and(Entry::is_dir);
+    remove(replica, at, account);
+    let at = if was_dir {
+        at.clone()
+    } else {
+        replica.put(at, Some(Entry::Dir { mode: 0o755 }));
+        at.join("a").expect("a short name")
+    };
+    account.count += 1;
+    let new = file(&format!("content {}", account.count), 0o644, seconds);
+    account.wrote(&new);
+    replica.put(&at, Some(new));
 }
 
 fn remove(replica: &mut Replica, at: &RelPath, account: &mut Account) {
