@@ -38,7 +38,13 @@ impl Raw {
         let mut raw = Raw::to(port);
         raw.say(&Hello::new(role, (role == Role::Coordinator).then_some(ReplicaId(7))));
         match raw.hear::<Reception>() {
-            Some(Reception::Welcome(_)) => raw,
+            Some(Reception::Welcome(_)) => {
+                if role == Role::Coordinator {
+                    // Nobody is told anything before he asks what there is.
+                    raw.say(&PeerMessage::Order(Order::Inventory));
+                }
+                raw
+            }
             other => panic!("{other:?}"),
         }
     }

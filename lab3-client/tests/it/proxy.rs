@@ -77,6 +77,21 @@ impl Proxy {
 }
 
 impl Shared {
+    /// Takes bytes out of the budget; answers what it was before.
+    fn take(&self, count: u64) -> u64 {
+        let spend = |left: u64| Some(if left == u64::MAX { left } else { left.saturating_sub(count) });
+        let (set, get) = (Ordering::SeqCst, Ordering::SeqCst);
+        self.budget.fetch_update(set, get, spend).unwrap_or_default()
+    }
+
+    /// The budget is spent: the link is cut, once.
+    fn is_over(&self) {
+        let (set, get) = (Ordering::SeqCst, Ordering::SeqCst);
+        if self.budget.compare_exchange(0, u64::MAX, set, get).is_ok() {
+            self.cut();
+        }
+    }
+
     fn cut(&self) {
         self.cuts.fetch_add(1, Ordering::SeqCst);
         for stream in self.streams.lock().expect("not poisoned").drain(..) {
@@ -100,7 +115,7 @@ impl Shared {
             std::thread::spawn(move || {
                 let mut bytes = [0; 16 * 1024];
                 while let Ok(count @ 1..) = source.read(&mut bytes) {
-                    let left = shared.budget.load(Ordering::SeqCst);
+                    let left = shared.take(count as u64);
                     let passes = count.min(usize::try_from(left).unwrap_or(usize::MAX));
                     if let Some(number) = heard {
                         let mut said = shared.said.lock().expect("not poisoned");
@@ -109,12 +124,8 @@ impl Shared {
                     if sink.write_all(&bytes[..passes]).is_err() {
                         break;
                     }
-                    if left != u64::MAX {
-                        shared.budget.fetch_sub(passes as u64, Ordering::SeqCst);
-                    }
                     if passes < count {
-                        shared.budget.store(u64::MAX, Ordering::SeqCst);
-                        shared.cut();
+                        shared.is_over();
                         break;
                     }
                 }
