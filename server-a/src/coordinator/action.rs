@@ -50,20 +50,6 @@ pub struct Batch {
     pub peer: Option<ReplicaId>,
 }
 
-impl Batch {
-    /// This batch and a later one in one.
-    pub(super) fn followed_by(mut self, later: Batch) -> Batch {
-        if later.forget {
-            self.archive.clear();
-            self.forget = true;
-        }
-        self.archive.extend(later.archive);
-        self.locks = later.locks.or(self.locks);
-        self.peer = later.peer.or(self.peer);
-        self
-    }
-}
-
 /// A row of the archive to be saved.
 #[derive(Clone, Debug)]
 pub struct ArchiveRow {

@@ -31,11 +31,13 @@ impl Coordinator {
         }
         self.step_restores(out);
         // A hint that waits for a directory may come to nothing when that is decided.
-        while {
-            let used = self.rename_hinted(out);
+        loop {
+            self.rename_hinted(out);
             self.decide_all(out);
-            used || !self.hints.is_empty() && self.rename_hinted(out)
-        } {}
+            if !self.rename_in_vain(out) {
+                break;
+            }
+        }
         self.tell_settled(out);
     }
 
@@ -137,6 +139,16 @@ impl Coordinator {
         conflict: Option<Conflict>,
         out: &mut Vec<Action>,
     ) {
+        // A file of B that is in the way of a directory is not set aside while it is held.
+        if let Some(Conflict { path: top, .. }) = &conflict
+            && let Some(lock) = self.locks.covering(top)
+            && self.has_edit_of_b(top)
+        {
+            let holder = lock.holder.clone();
+            self.parked.park(path.clone(), top.clone());
+            self.withhold(path, Reason::Locked { holder }, out);
+            return;
+        }
         for step in &steps {
             if let Some(on) = self.flights.touching(&step.change.path) {
                 self.parked.park(path.clone(), on);
@@ -216,7 +228,13 @@ impl Coordinator {
     ) {
         self.moved = true;
         let id = self.order_id();
-        self.flights.start(id, Flight { side, operation: operation.clone(), purpose });
+        let there = self.seen[side.other()].get(operation.path());
+        let repeats = match &operation {
+            Operation::Change(change) => same(there, change.after.as_ref()),
+            Operation::Rename { .. } => true,
+        };
+        let repeats = repeats && purpose == Purpose::Agree;
+        self.flights.start(id, Flight { side, operation: operation.clone(), purpose, repeats });
         out.push(Action::Order(side, Order::Commit { id, operation, content }));
     }
 

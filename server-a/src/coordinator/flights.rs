@@ -42,6 +42,9 @@ pub(super) struct Flight {
     pub(super) operation: Operation,
     /// Why.
     pub(super) purpose: Purpose,
+    /// Whether the other side had the outcome already when this was ordered. Then both sides have
+    /// agreed on it once it is done, whatever the other side's user has made of it since.
+    pub(super) repeats: bool,
 }
 
 impl Flight {

@@ -137,13 +137,11 @@ impl Coordinator {
         }
     }
 
-    /// Marks what is known below a path at either side.
+    /// Marks what is known below a path, at either side or from before.
     pub(super) fn touch_below(&mut self, path: &RelPath) {
-        let below: BTreeSet<RelPath> = Side::BOTH
-            .iter()
-            .flat_map(|&s| self.seen[s].below(path))
-            .map(|(p, _)| p.clone())
-            .collect();
+        let trees = [&self.archive, &self.seen.a, &self.seen.b];
+        let below: BTreeSet<RelPath> =
+            trees.iter().flat_map(|tree| tree.below(path)).map(|(p, _)| p.clone()).collect();
         self.dirty.extend(below);
     }
 

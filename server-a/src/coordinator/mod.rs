@@ -254,6 +254,7 @@ impl Coordinator {
     }
 
     fn wake_parked(&mut self, on: &RelPath) {
+        self.hints.wake(on);
         for path in self.parked.wake(on) {
             self.mark(&path);
         }
@@ -324,10 +325,32 @@ impl Coordinator {
                 for (client, _) in answers {
                     out.push(Action::Answer(client, desk::cannot_save(&reason)));
                 }
-                self.unsaved = batch.followed_by(std::mem::take(&mut self.unsaved));
+                self.save_again(batch);
                 self.halt_for(Halt::CannotSave(reason), out);
             }
         }
+    }
+
+    /// What a batch was about is saved once more, as it is now: a later batch may have been saved.
+    fn save_again(&mut self, batch: Batch) {
+        let unsaved = &mut self.unsaved;
+        let archive = &self.archive;
+        if batch.forget {
+            unsaved.forget = true;
+            let all = archive.iter().map(|(path, entry)| (path.clone(), Some(entry.clone())));
+            unsaved.archive =
+                all.map(|(path, entry)| ArchiveRow { path, entry, source: None }).collect();
+        }
+        unsaved.archive.extend(
+            batch
+                .archive
+                .into_iter()
+                .map(|row| ArchiveRow { entry: archive.get(&row.path).cloned(), ..row }),
+        );
+        if batch.locks.is_some() {
+            unsaved.locks = Some(self.locks.clone());
+        }
+        unsaved.peer = batch.peer.and(self.peer).or(unsaved.peer);
     }
 
     /// A source could not be made durable before the archive said so: agree on it again later.

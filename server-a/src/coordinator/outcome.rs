@@ -46,11 +46,13 @@ impl Coordinator {
                     }));
                 }
                 self.put_row(side, path, now.clone());
-                if self.sides_same(path) && flight.purpose == Purpose::Agree {
-                    if !same(self.archive.get(path), now.as_ref()) || self.unproven.contains(path) {
-                        self.learn(path, now, Some(side.other()));
-                    }
-                } else {
+                let agreed = self.sides_same(path);
+                let news = !same(self.archive.get(path), now.as_ref());
+                let both = flight.repeats || agreed && flight.purpose == Purpose::Agree;
+                if both && (news || self.unproven.contains(path)) {
+                    self.learn(path, now, Some(side.other()));
+                }
+                if !agreed || flight.purpose != Purpose::Agree {
                     self.mark(path);
                 }
             }

@@ -5,7 +5,7 @@
 //! side and the archive still as before. After it, the archive's rows have moved along, so an edit
 //! that either side made to a moved file is an ordinary edit at its new name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::change::Operation;
 use common::entry::Entry;
@@ -35,6 +35,10 @@ pub(super) struct Hint {
 pub(super) struct Hints {
     from: BTreeMap<RelPath, Hint>,
     by_new: BTreeMap<RelPath, RelPath>,
+    /// The old names of those to be looked at now.
+    ready: BTreeSet<RelPath>,
+    /// The old names of those that wait until something moves at a path.
+    waiting: BTreeMap<RelPath, BTreeSet<RelPath>>,
 }
 
 impl Hints {
@@ -49,6 +53,7 @@ impl Hints {
         let displaced = same_new.into_iter().chain(self.remove(&hint.from));
         let displaced = displaced.flat_map(|old| [old.from, old.to]).collect();
         self.by_new.insert(hint.to.clone(), hint.from.clone());
+        self.ready.insert(hint.from.clone());
         self.from.insert(hint.from.clone(), hint);
         displaced
     }
@@ -56,7 +61,15 @@ impl Hints {
     fn remove(&mut self, from: &RelPath) -> Option<Hint> {
         let hint = self.from.remove(from)?;
         self.by_new.remove(&hint.to);
+        self.ready.remove(from);
         Some(hint)
+    }
+
+    /// Something moved at a path: the hints that waited for it are looked at again.
+    pub(super) fn wake(&mut self, on: &RelPath) {
+        if let Some(woken) = self.waiting.remove(on) {
+            self.ready.extend(woken);
+        }
     }
 
     /// Whether what was at the path, or a directory above it, is said to have moved.
@@ -91,7 +104,7 @@ fn upward(path: &RelPath) -> impl Iterator<Item = RelPath> {
 
 enum Use {
     Now(Entry),
-    Later,
+    Later(RelPath),
     Never,
 }
 
@@ -100,27 +113,43 @@ impl Coordinator {
     /// whether any hint was used up.
     pub(super) fn rename_hinted(&mut self, out: &mut Vec<Action>) -> bool {
         let mut any = false;
-        let hints: Vec<Hint> = self.hints.from.values().cloned().collect();
-        for hint in hints {
-            if self.flights.len() >= CHANGES_IN_FLIGHT_MAX {
-                break;
-            }
-            let usefulness = self.usefulness(&hint);
-            if matches!(usefulness, Use::Later) {
-                continue;
-            }
-            any = true;
-            self.hints.remove(&hint.from);
-            match usefulness {
-                Use::Now(before) => self.start_rename(&hint, before, out),
-                _ => {
+        while self.flights.len() < CHANGES_IN_FLIGHT_MAX
+            && let Some(from) = self.hints.ready.pop_first()
+        {
+            let Some(hint) = self.hints.from.get(&from).cloned() else { continue };
+            match self.usefulness(&hint) {
+                Use::Later(on) => {
+                    self.hints.waiting.entry(on).or_default().insert(from);
+                    continue;
+                }
+                Use::Now(before) => {
+                    self.hints.remove(&from);
+                    self.start_rename(&hint, before, out);
+                }
+                Use::Never => {
+                    self.hints.remove(&from);
                     self.wake_parked(&hint.to);
                     self.mark(&hint.from);
                     self.mark(&hint.to);
                 }
             }
+            any = true;
         }
         any
+    }
+
+    /// When everything is decided, a directory that is not under way is not coming any more: looks
+    /// again at the hints that wait for it. Answers whether any hint was used up.
+    pub(super) fn rename_in_vain(&mut self, out: &mut Vec<Action>) -> bool {
+        if self.hints.waiting.is_empty() || !self.urgent.is_empty() || !self.dirty.is_empty() {
+            return false;
+        }
+        let idle = |on: &&RelPath| self.flights.touching(on).is_none();
+        let idle: Vec<RelPath> = self.hints.waiting.keys().filter(idle).cloned().collect();
+        for on in idle {
+            self.hints.wake(&on);
+        }
+        self.rename_hinted(out)
     }
 
     /// The new name in a hint that covers a path, which must not be decided before it is used up.
@@ -146,17 +175,17 @@ impl Coordinator {
         }
         match to.parent() {
             Some(parent) if !there.get(&parent).is_some_and(Entry::is_dir) => {
-                let coming = self.flights.touching(&parent).is_some()
-                    || self.dirty.contains(&parent)
-                    || self.urgent.contains(&parent);
-                return if coming { Use::Later } else { Use::Never };
+                let coming = self.flights.touching(&parent);
+                let undecided = self.dirty.contains(&parent) || self.urgent.contains(&parent);
+                let on = coming.or_else(|| undecided.then_some(parent));
+                return on.map_or(Use::Never, Use::Later);
             }
             _ => {}
         }
-        if self.flights.touching(from).is_some() || self.flights.touching(to).is_some() {
-            return Use::Later;
+        match self.flights.touching(from).or_else(|| self.flights.touching(to)) {
+            Some(on) => Use::Later(on),
+            None => Use::Now(before.clone()),
         }
-        Use::Now(before.clone())
     }
 
     /// Whether something is unknown at, above or below a path.
@@ -172,7 +201,8 @@ impl Coordinator {
         let operation = Operation::Rename { from: hint.from.clone(), to: hint.to.clone(), before };
         self.moved = true;
         let id = self.order_id();
-        let flight = Flight { side, operation: operation.clone(), purpose: Purpose::Rename };
+        let purpose = Purpose::Rename;
+        let flight = Flight { side, operation: operation.clone(), purpose, repeats: true };
         self.flights.start(id, flight);
         let order = Order::Commit { id, operation, content: Content::None };
         out.push(Action::Order(side, order));

@@ -164,7 +164,9 @@ fn rest(world: &mut World, rng: &mut Rng, account: &Account) {
     world.ask(Request::Approve);
     world.connect();
     world.settle();
-    if rng.below(2) == 0 {
+    let archive = world.coordinator.view().archive;
+    let all_saved = *archive == world.durable.archive;
+    if rng.below(2) == 0 && all_saved {
         let before = world.ordered.len();
         world.restart_a(true);
         world.connect();

@@ -137,17 +137,7 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
         }
         // Another kind takes the name.
         18 if there.is_some() => {
-            remove(replica, &at, account);
-            if !is_dir {
-                replica.put(&at, Some(Entry::Dir { mode: 0o755 }));
-            }
-            let at = if is_dir { Some(at.clone()) } else { at.join("a").ok() };
-            if let Some(at) = at {
-                account.count += 1;
-                let new = file(&format!("content {}", account.count), 0o644, seconds);
-                account.wrote(&new);
-                replica.put(&at, Some(new));
-            }
+            change_kind(replica, &at, seconds, account);
             "changed the kind of"
         }
         // A copy of something, or a version of before.
@@ -165,6 +155,21 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
         _ => return,
     };
     world.say(|| format!("{side}'s user {did} `{at}`"));
+}
+
+fn change_kind(replica: &mut Replica, at: &RelPath, seconds: i64, account: &mut Account) {
+    let was_dir = replica.entry(at).is_some_and(Entry::is_dir);
+    remove(replica, at, account);
+    let at = if was_dir {
+        at.clone()
+    } else {
+        replica.put(at, Some(Entry::Dir { mode: 0o755 }));
+        at.join("a").expect("a short name")
+    };
+    account.count += 1;
+    let new = file(&format!("content {}", account.count), 0o644, seconds);
+    account.wrote(&new);
+    replica.put(&at, Some(new));
 }
 
 fn remove(replica: &mut Replica, at: &RelPath, account: &mut Account) {

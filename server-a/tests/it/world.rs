@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use common::change::{Operation, Outcome};
 use common::digest::Digest;
-use common::entry::{Entry, same};
+use common::entry::Entry;
 use common::path::RelPath;
 use common::problem::{Problem, ProblemKind};
 use common::reconcile::safety::Limits;
@@ -251,7 +251,13 @@ impl World {
         };
         if let Outcome::Done { .. } = outcome {
             self.check_lock(side, id, &operation);
-            if let Content::Held(seq) = content {
+            let own = |seq: &u64| {
+                let edit = self.durable.pending.get(seq);
+                edit.is_some_and(|edit| edit.path == *operation.path())
+            };
+            if let Content::Held(seq) = content
+                && own(&seq)
+            {
                 let first = self.applied.insert((seq, operation.path().clone()));
                 assert!(first, "held edit {seq} was applied twice");
             }
@@ -454,55 +460,6 @@ impl World {
             && self.holds.is_empty()
             && self.discards.is_empty()
     }
-
-    /// Contents that are held or about to be.
-    pub(crate) fn held_contents(&self) -> impl Iterator<Item = Digest> {
-        self.durable.pending.values().filter_map(|e| e.after.as_ref().and_then(content))
-    }
-
-    /// Where the two trees, what is known of them, and the archive are not all the same.
-    pub(crate) fn differences(&self) -> Vec<String> {
-        let view = self.coordinator.view();
-        let mut paths: BTreeSet<&RelPath> = self.sides.a.tree.keys().collect();
-        paths.extend(self.sides.b.tree.keys());
-        paths.extend(view.archive.iter().map(|(p, _)| p));
-        paths.extend(view.seen.a.iter().chain(view.seen.b.iter()).map(|(p, _)| p));
-        paths.extend(self.durable.archive.iter().map(|(p, _)| p));
-        let mut differing = Vec::new();
-        for path in paths {
-            let a = self.sides.a.entry(path);
-            let others = [
-                ("B", self.sides.b.entry(path)),
-                ("the archive", view.archive.get(path)),
-                ("what is seen of A", view.seen.a.get(path)),
-                ("what is seen of B", view.seen.b.get(path)),
-                ("the saved archive", self.durable.archive.get(path)),
-            ];
-            for (name, other) in others {
-                if !same(a, other) {
-                    differing.push(format!("`{path}`: A has {a:?}, {name} {other:?}"));
-                }
-            }
-        }
-        differing
-    }
-}
-
-impl Replica {
-    /// A server that starts anew knows what it had saved, or what it finds.
-    fn come_back(&mut self, rescanned: bool) {
-        let tops: Vec<Vec<u8>> = self.tree.keys().chain(self.known.keys()).map(top).collect();
-        if rescanned {
-            self.known = self.tree.clone();
-            self.unseen.clear();
-        } else {
-            self.unseen.extend(tops);
-        }
-    }
-}
-
-fn top(path: &RelPath) -> Vec<u8> {
-    path.components().next().unwrap_or_default().to_vec()
 }
 
 fn commit_id(order: &Order) -> Option<OrderId> {
