@@ -43,7 +43,8 @@ pub fn run_both_servers(options: &UpOptions) -> Result<()> {
 }
 
 async fn run(options: &UpOptions) -> Result<()> {
-    let (stop, stopped) = watch::channel(false);
+    let (stop_a, a_stopped) = watch::channel(false);
+    let (stop_b, b_stopped) = watch::channel(false);
     let (bound, peer) = oneshot::channel();
     let mut b = tokio::spawn(server_b::run(
         server_b::Config {
@@ -51,7 +52,7 @@ async fn run(options: &UpOptions) -> Result<()> {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             replica: of_side(&options.replica, "b"),
         },
-        told(stopped.clone()),
+        told(b_stopped),
         |address, directory| {
             talk::ready(&format!("server-b ready: peer {address}, directory {directory}"));
             // Nobody waits when A could not start either.
@@ -72,7 +73,7 @@ async fn run(options: &UpOptions) -> Result<()> {
             held: options.limits.held(),
             replica: of_side(&options.replica, "a"),
         },
-        told(stopped),
+        told(a_stopped),
         move |address, directory| {
             talk::ready(&format!(
                 "server-a ready: clients {address}, peer {peer}, directory {directory}"
@@ -85,11 +86,12 @@ async fn run(options: &UpOptions) -> Result<()> {
         end = &mut a => (end?, Some(true)),
         end = &mut b => (end?, Some(false)),
     };
-    // Whichever still runs ends, too; A first, so that nothing is half told.
-    stop.send_replace(true);
+    // Whichever still runs ends, too; A first, while B can still say what is durable.
+    stop_a.send_replace(true);
     if a_ended != Some(true) {
         a.await??;
     }
+    stop_b.send_replace(true);
     if a_ended != Some(false) {
         b.await??;
     }

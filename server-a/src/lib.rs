@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use common::exchange::asker::Asker;
@@ -31,6 +32,8 @@ use common::replica::service::{Replica, Settings};
 use common::side::Side;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tracing::warn;
 
 use coordinator::event::Event;
@@ -38,6 +41,9 @@ use coordinator::{Coordinator, Remembered};
 use driver::{Driver, Mail};
 use pending::directory::PendingDirectory;
 use pending::queue::{HeldLimits, PendingQueue};
+
+/// How long B may take, at the end, to make durable what was agreed on last.
+const SAVE_TIME: Duration = Duration::from_secs(5);
 
 /// What server A is started with.
 #[derive(Clone, Debug)]
@@ -81,7 +87,7 @@ pub async fn run(
     let asker = Arc::new(Asker::default());
     let opening = {
         let (config, mail, asker) = (config.clone(), mail.clone(), asker.clone());
-        tokio::task::spawn_blocking(move || open(&config, mail, asker))
+        spawn_blocking(move || open(&config, mail, asker))
     };
     let Opened { replica, remembered, pending } =
         opening.await.context("the replica's start was cut short")??;
@@ -92,7 +98,7 @@ pub async fn run(
     let giver = Arc::new(Giver::start(replica.reader()).context("cannot start a thread")?);
     let desk = Arc::new(clients::Desk::default());
     let link = Arc::new(peer::Link::default());
-    let saver = saver::start(replica.clone(), link.clone(), mail.clone())?;
+    let (saver, saving) = saver::start(replica.clone(), link.clone(), mail.clone())?;
     let keeper = keeper::start(pending, replica.clone(), asker.clone(), mail.clone())?;
     let driver = Driver {
         coordinator: Coordinator::new(remembered),
@@ -114,22 +120,25 @@ pub async fn run(
         let mail = mail.clone();
         move |event: Event| drop(mail.send(Mail::Event(event)))
     };
+    let tell = events(&mail);
+    let dialling = peer::dial(peer, replica.clone(), link.clone(), asker.clone(), giver, tell);
+    let mut dialling = tokio::spawn(dialling);
     let end = tokio::select! {
         end = clients::serve(listener, desk, events(&mail)) => end,
-        end = peer::dial(peer, replica.clone(), link, asker.clone(), giver, events(&mail)) => {
-            end.map(|never| match never {})
-        }
+        end = &mut dialling => end.context("dialling was cut short")?.map(|never| match never {}),
         () = stop => Ok(()),
     };
-    asker.disconnect();
     drop(mail.send(Mail::Stop));
-    tokio::task::spawn_blocking(move || {
-        // A driver that panicked has said why; there is nothing left to stop.
-        drop(driving.join());
-        replica.stop();
-    })
-    .await
-    .context("cannot stop cleanly")?;
+    // A driver that panicked has said why; there is nothing left to stop.
+    let mut saved = spawn_blocking(move || drop((driving.join(), saving.join())));
+    // B is heard until all is saved: what was agreed on counts only when B's files are durable.
+    if timeout(SAVE_TIME, &mut saved).await.is_err() {
+        link.close();
+        saved.await.context("cannot save at the end")?;
+    }
+    dialling.abort();
+    asker.disconnect();
+    spawn_blocking(move || replica.stop()).await.context("cannot stop cleanly")?;
     end
 }
 

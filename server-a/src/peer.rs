@@ -83,6 +83,11 @@ impl Link {
         }
     }
 
+    /// Says nothing more to B, and waits for no answer of it.
+    pub(crate) fn close(&self) {
+        self.set(None);
+    }
+
     fn set(&self, outgoing: Option<Outgoing<PeerMessage>>) {
         let mut inner = self.lock();
         inner.outgoing = outgoing;

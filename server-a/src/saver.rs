@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::Builder;
+use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use common::path::RelPath;
@@ -70,17 +70,18 @@ struct Saver {
     locks: BTreeMap<u64, Lock>,
 }
 
-/// Starts the saver's thread.
+/// Starts the saver's thread. It ends when everything it was told is saved and nobody can tell it
+/// more.
 pub(crate) fn start(
     replica: Arc<Replica>,
     link: Arc<Link>,
     mail: Sender<Mail>,
-) -> anyhow::Result<Sender<Save>> {
+) -> anyhow::Result<(Sender<Save>, JoinHandle<()>)> {
     let locks = replica.store().load_locks::<Lock>()?.rows;
     let (tell, told) = channel();
     let mut saver = Saver { replica, link, mail, locks };
-    Builder::new().name("saver".into()).spawn(move || saver.save(&told))?;
-    Ok(tell)
+    let saving = Builder::new().name("saver".into()).spawn(move || saver.save(&told))?;
+    Ok((tell, saving))
 }
 
 impl Saver {

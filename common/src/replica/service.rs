@@ -298,15 +298,27 @@ fn recover(publisher: &Publisher) -> Result<(), StepError> {
 #[must_use]
 pub fn hint(error: &anyhow::Error) -> Option<&'static str> {
     error.chain().find_map(|cause| {
-        if let Some(ClaimError::Taken { .. }) = cause.downcast_ref::<ClaimError>() {
-            return Some("only one server may care for a directory: stop the other one first");
+        // What passes an error on as it is does not stand beside it in the chain.
+        let opened = cause.downcast_ref::<OpenError>();
+        let claim = match opened {
+            Some(OpenError::Claim(error)) => Some(error),
+            _ => cause.downcast_ref(),
+        };
+        let root = match opened {
+            Some(OpenError::Root(error)) => Some(error),
+            _ => cause.downcast_ref(),
+        };
+        match (claim, root) {
+            (Some(ClaimError::Taken { .. }), _) => {
+                Some("only one server may care for a directory: stop the other one first")
+            }
+            (Some(ClaimError::Unmarked { .. }), _) => {
+                Some("is its disk mounted? nothing was changed")
+            }
+            (_, Some(RootError::Missing { .. })) => {
+                Some("make the directory first, or check its name and its mount")
+            }
+            _ => None,
         }
-        if let Some(ClaimError::Unmarked { .. }) = cause.downcast_ref::<ClaimError>() {
-            return Some("is its disk mounted? nothing was changed");
-        }
-        if let Some(RootError::Missing { .. }) = cause.downcast_ref::<RootError>() {
-            return Some("make the directory first, or check its name and its mount");
-        }
-        None
     })
 }

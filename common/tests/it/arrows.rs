@@ -91,6 +91,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
             "sys",
             "time",
             "wire::message",
+            "reconcile::conflict",
             // The service takes its options, and gives a reader to whoever answers questions.
             "options",
             "exchange::giver",
@@ -100,6 +101,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
         "server-a/src/coordinator/",
         &[
             "change",
+            "digest",
             "entry",
             "limits",
             "path",

@@ -7,11 +7,16 @@
 )]
 
 mod answers;
+mod asking;
 mod fake_a;
 mod golden;
+mod guards;
 mod index;
 mod listing;
+mod locks;
 mod matrix;
+mod moves;
+mod readme;
 mod real;
 mod real_names;
 mod real_sizes;

@@ -46,94 +46,101 @@ fn worked(down: &[Side], before: impl Fn(&System), work: impl Fn(&System)) -> Sy
 #[test]
 fn what_one_side_did_reaches_the_other() {
     for down in DOWNS {
-        let system = worked(
-            down,
-            |system| {
-                for (side, name) in [(Side::A, "a"), (Side::B, "b")] {
-                    let root = &system.root(side).join(name);
-                    for file in ["edit", "remove", "rename", "move", "chmod", "touch", "to_dir"] {
-                        put(root, file, file);
-                    }
-                    put(root, "to_link", "x");
-                    put(root, "dir/one", "1");
-                    put(root, "dir/deep/two", "2");
-                    put(root, "gone/one", "1");
-                    put(root, "to_file/one", "1");
-                    fs::create_dir(root.join("empty_gone")).expect("made");
-                    for name in ["link", "link_to_dir", "link_to_file"] {
-                        link(root, "edit", name);
-                    }
-                }
-            },
-            |system| {
-                for (side, name) in [(Side::A, "a"), (Side::B, "b")] {
-                    let root = &system.root(side).join(name);
-                    put(root, "new", "new");
-                    put(root, "1/2/3/4/5/6/7/8/leaf", "leaf");
-                    fs::create_dir(root.join("empty")).expect("made");
-                    put(root, "zero", "");
-                    put(root, "edit", "another content");
-                    remove(root, "remove");
-                    rename(root, "rename", "renamed");
-                    rename(root, "move", "dir/moved");
-                    chmod(root, "chmod", 0o755);
-                    chmod(root, "dir", 0o700);
-                    trees::set_modified(root, "touch", Duration::new(EARLY, 123_456_789));
-                    rename(root, "dir", "new_dir");
-                    remove(root, "gone");
-                    remove(root, "empty_gone");
-                    remove(root, "to_dir");
-                    put(root, "to_dir/inner", "inner");
-                    remove(root, "to_file");
-                    put(root, "to_file", "now a file");
-                    remove(root, "to_link");
-                    link(root, "new", "to_link");
-                    for name in ["link", "link_to_dir", "link_to_file"] {
-                        remove(root, name);
-                    }
-                    link(root, "/nowhere/at all", "link");
-                    put(root, "link_to_dir/f", "f");
-                    put(root, "link_to_file", "f");
-                }
-            },
-        );
+        let system = worked(down, prepare, work);
         let nodes = trees::read(&system.a);
         for top in ["a", "b"] {
-            let at = |name: &str| nodes.get(format!("{top}/{name}").as_bytes()).cloned();
-            let content = |name: &str| match at(name) {
-                Some(Node::File { content, .. }) => String::from_utf8(content).expect("UTF-8"),
-                other => panic!("{name}: {other:?}"),
-            };
-            for (name, expected) in [
-                ("new", "new"),
-                ("1/2/3/4/5/6/7/8/leaf", "leaf"),
-                ("zero", ""),
-                ("edit", "another content"),
-                ("renamed", "rename"),
-                ("new_dir/moved", "move"),
-                ("new_dir/deep/two", "2"),
-                ("to_dir/inner", "inner"),
-                ("to_file", "now a file"),
-                ("link_to_dir/f", "f"),
-                ("link_to_file", "f"),
-            ] {
-                assert_eq!(content(name), expected, "{name} with {down:?} down");
-            }
-            for name in ["remove", "rename", "move", "dir", "gone", "empty_gone", "dir/moved"] {
-                assert_eq!(at(name), None, "{name} with {down:?} down");
-            }
-            assert!(matches!(at("chmod"), Some(Node::File { mode: 0o755, .. })));
-            assert_eq!(at("new_dir"), Some(Node::Dir { mode: 0o700 }));
-            assert!(matches!(at("empty"), Some(Node::Dir { .. })));
-            let modified = (EARLY as i64, 123_456_789);
-            assert!(matches!(at("touch"), Some(Node::File { modified: m, .. }) if m == modified));
-            let target = b"/nowhere/at all".to_vec();
-            assert_eq!(at("link"), Some(Node::Link { target }));
-            assert!(matches!(at("to_link"), Some(Node::Link { .. })));
+            check(&nodes, top, down);
         }
         let names: Vec<_> = nodes.keys().map(|n| String::from_utf8_lossy(n)).collect();
         assert!(!names.iter().any(|name| name.contains(".conflict-")), "{names:?}");
     }
+}
+
+/// What both sides hold, each in a directory of its own.
+fn prepare(system: &System) {
+    for (side, name) in [(Side::A, "a"), (Side::B, "b")] {
+        let root = &system.root(side).join(name);
+        for file in ["edit", "remove", "rename", "move", "chmod", "touch", "to_dir"] {
+            put(root, file, file);
+        }
+        put(root, "to_link", "x");
+        put(root, "dir/one", "1");
+        put(root, "dir/deep/two", "2");
+        put(root, "gone/one", "1");
+        put(root, "to_file/one", "1");
+        fs::create_dir(root.join("empty_gone")).expect("made");
+        for name in ["link", "link_to_dir", "link_to_file"] {
+            link(root, "edit", name);
+        }
+    }
+}
+
+/// What the users of each side do in its directory.
+fn work(system: &System) {
+    for (side, name) in [(Side::A, "a"), (Side::B, "b")] {
+        let root = &system.root(side).join(name);
+        put(root, "new", "new");
+        put(root, "1/2/3/4/5/6/7/8/leaf", "leaf");
+        fs::create_dir(root.join("empty")).expect("made");
+        put(root, "zero", "");
+        put(root, "edit", "another content");
+        remove(root, "remove");
+        rename(root, "rename", "renamed");
+        rename(root, "move", "dir/moved");
+        chmod(root, "chmod", 0o755);
+        chmod(root, "dir", 0o700);
+        trees::set_modified(root, "touch", Duration::new(EARLY, 123_456_789));
+        rename(root, "dir", "new_dir");
+        remove(root, "gone");
+        remove(root, "empty_gone");
+        remove(root, "to_dir");
+        put(root, "to_dir/inner", "inner");
+        remove(root, "to_file");
+        put(root, "to_file", "now a file");
+        remove(root, "to_link");
+        link(root, "new", "to_link");
+        for name in ["link", "link_to_dir", "link_to_file"] {
+            remove(root, name);
+        }
+        link(root, "/nowhere/at all", "link");
+        put(root, "link_to_dir/f", "f");
+        put(root, "link_to_file", "f");
+    }
+}
+
+/// What must come of it, wherever.
+fn check(nodes: &trees::Nodes, top: &str, down: &[Side]) {
+    let at = |name: &str| nodes.get(format!("{top}/{name}").as_bytes()).cloned();
+    let content = |name: &str| match at(name) {
+        Some(Node::File { content, .. }) => String::from_utf8(content).expect("UTF-8"),
+        other => panic!("{name}: {other:?}"),
+    };
+    for (name, expected) in [
+        ("new", "new"),
+        ("1/2/3/4/5/6/7/8/leaf", "leaf"),
+        ("zero", ""),
+        ("edit", "another content"),
+        ("renamed", "rename"),
+        ("new_dir/moved", "move"),
+        ("new_dir/deep/two", "2"),
+        ("to_dir/inner", "inner"),
+        ("to_file", "now a file"),
+        ("link_to_dir/f", "f"),
+        ("link_to_file", "f"),
+    ] {
+        assert_eq!(content(name), expected, "{name} with {down:?} down");
+    }
+    for name in ["remove", "rename", "move", "dir", "gone", "empty_gone", "dir/moved"] {
+        assert_eq!(at(name), None, "{name} with {down:?} down");
+    }
+    assert!(matches!(at("chmod"), Some(Node::File { mode: 0o755, .. })));
+    assert_eq!(at("new_dir"), Some(Node::Dir { mode: 0o700 }));
+    assert!(matches!(at("empty"), Some(Node::Dir { .. })));
+    let modified = (EARLY as i64, 123_456_789);
+    assert!(matches!(at("touch"), Some(Node::File { modified: m, .. }) if m == modified));
+    let target = b"/nowhere/at all".to_vec();
+    assert_eq!(at("link"), Some(Node::Link { target }));
+    assert!(matches!(at("to_link"), Some(Node::Link { .. })));
 }
 
 /// At first contact both directories are united: nothing is deleted, what is equal is adopted,

@@ -27,14 +27,14 @@ fn every_byte_and_every_length_can_be_a_name() {
         ["...", "..x", " ", "-rf", "~", "a\nb", "\x1b[31m", ".lab3x", "CON", "a:b", "*", "\\"];
     names.extend(odd.iter().map(|name| name.as_bytes().to_vec()));
     names.extend([vec![0xc3], b"cut\xe2\x82".to_vec(), b"\xf0\x28\x8c\x28".to_vec()]);
+    names.sort();
+    names.dedup();
     for (number, name) in names.iter().enumerate() {
         let root = if number % 2 == 0 { &system.a } else { &system.b };
         let name = std::ffi::OsString::from_vec(name.clone());
         trees::put(root, &name, format!("{number}"));
         trees::put(root, Path::new("in").join(&name).join("file"), format!("{number}"));
     }
-    names.sort();
-    names.dedup();
     let nodes = system.agree();
     let files = nodes.values().filter(|node| matches!(node, trees::Node::File { .. })).count();
     assert_eq!(files, 2 * names.len());

@@ -8,6 +8,7 @@ use std::thread;
 use common::side::Side;
 
 use crate::real::{Dice, agree, done, has, size};
+use crate::server::until;
 use crate::system::{System, skip};
 use crate::trees;
 
@@ -36,7 +37,8 @@ fn install(root: &Path, seed: u64, steps: u64) {
             8 => {
                 let aside = root.join(format!(".old-{seed}-{step}"));
                 fs::rename(&package, &aside).expect("renamed");
-                fs::remove_dir_all(&aside).expect("removed");
+                // What is just arriving there may keep it from going at once.
+                until("a package is gone", || fs::remove_dir_all(&aside).is_ok());
             }
             _ => drop(fs::rename(&file, package.join(format!("moved-{}.js", dice.below(20))))),
         }

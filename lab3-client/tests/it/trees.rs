@@ -8,6 +8,9 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use common::replica::trash::{Keep, Trash};
+use common::side::Side;
+
 /// What stands at a name.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Node {
@@ -139,18 +142,13 @@ pub(crate) fn text(root: &Path, name: &str) -> Option<String> {
 
 /// What is in the trash of a root: path, why, and content.
 pub(crate) fn trash(root: &Path) -> Vec<(String, String, String)> {
+    let handle = File::open(root.join(".lab3/trash")).expect("a trash");
+    let trash = Trash::new(handle.into(), Side::A, Keep::default(), 0);
     let mut found = Vec::new();
-    for item in fs::read_dir(root.join(".lab3/trash")).expect("a trash") {
-        let path = item.expect("an entry").path();
-        if path.extension().is_none_or(|e| e != "about") {
-            continue;
-        }
-        let about = fs::read_to_string(&path).expect("a record");
-        let (head, name) = about.split_once('\n').expect("two lines");
-        let reason = head.split(' ').nth(2).expect("a reason");
-        let content = fs::read(path.with_extension("")).unwrap_or_default();
+    for trashed in trash.list().expect("records") {
+        let content = fs::read(root.join(".lab3/trash").join(&trashed.id)).unwrap_or_default();
         let content = String::from_utf8_lossy(&content).into_owned();
-        found.push((name.to_owned(), reason.to_owned(), content));
+        found.push((trashed.path.to_string(), trashed.reason.to_string(), content));
     }
     found.sort();
     found

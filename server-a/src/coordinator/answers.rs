@@ -55,7 +55,10 @@ impl Coordinator {
         a: Option<&Entry>,
         b: Option<&Entry>,
     ) -> Option<ListingRow> {
-        let shown = a.filter(|e| !e.is_dir()).or(b.filter(|e| !e.is_dir()))?;
+        let (at_a, at_b) = (a.filter(|e| !e.is_dir()), b.filter(|e| !e.is_dir()));
+        // What was just done at B is shown, even before it is at A; what is held is not at A.
+        let from_b = same(a, self.archive.get(path)) && self.queue.last_of(path).is_none();
+        let shown = if from_b { at_b.or(at_a) } else { at_a.or(at_b) }?;
         let lock = self.locks.covering(path).and_then(|lock| self.lock_row(lock.id));
         Some(ListingRow {
             path: path.clone(),

@@ -223,7 +223,8 @@ impl Coordinator {
     fn waited(&self, ask: &Ask, late: bool) -> Option<Waited> {
         let halted = self.halt_words();
         let away = (!self.ready.b).then(|| "server B is away".to_string());
-        let settled = ask.settling.is_empty() && self.is_idle() && self.drains.is_empty();
+        let saved = self.saves.is_empty() && self.unsaved.archive.is_empty();
+        let settled = ask.settling.is_empty() && self.is_idle() && self.drains.is_empty() && saved;
         let standing = self.waits.reasons().any(|(_, reason)| !reason.is_transient());
         let moments = self.waits.reasons().any(|(_, reason)| reason.is_transient());
         if settled && halted.is_none() && away.is_none() {

@@ -32,7 +32,7 @@ fn a_lock_expires_only_when_it_was_given_a_time_and_at_that_time() {
     let long = Wish { ttl_s: Some(u64::MAX), ..wish("long", "ann") };
     table.lock(long, at(5)).expect("granted");
     assert_eq!(table.next_expiry(), Some(at(10)));
-    assert_eq!(table.expired(at(9)), Vec::<u64>::new());
+    assert_eq!(table.expired(at(9)), []);
     assert_eq!(table.expired(at(10)), [soon]);
     assert_eq!(table.expired(at(i64::MAX - 1)), [late, soon], "by path");
     table.begin_drain(soon, DrainMode::Apply);
@@ -85,18 +85,6 @@ fn a_lock_follows_its_file_and_the_locks_below_follow_their_directory() {
 }
 
 #[test]
-fn held_edits_without_their_lock_get_one_again() {
-    let mut table = table(&[("d", "ann")]);
-    assert_eq!(table.recover(9, &path("d/f"), at(5)), None, "it is covered");
-    assert_eq!(table.recover(9, &path("e/f"), at(5)), Some(9), "under the id that it had");
-    assert_eq!(table.recover(9, &path("e/f"), at(5)), None);
-    assert_eq!(table.recover(9, &path("e/g"), at(5)), Some(10), "an id names one lock");
-    assert!(table.lock(wish("e", "ann"), at(6)).is_err());
-    assert!(table.unlockable(&path("e/f"), "ann", Force::Yes).is_ok());
-    assert_eq!(table.lock(wish("k", "ann"), at(6)), Ok(Locked::New(11)));
-}
-
-#[test]
 fn the_bytes_of_a_lock_are_frozen() {
     let lock = Lock {
         id: 7,
@@ -107,7 +95,7 @@ fn the_bytes_of_a_lock_are_frozen() {
         expires: None,
         state: LockState::Draining(DrainMode::KeepA),
     };
-    let bytes = common::wire::cbor::to_vec(&lock).expect("written");
+    let bytes = common::store::cbor::to_vec(&lock).expect("written");
     crate::pending_directory::golden("lock", &bytes);
-    assert_eq!(common::wire::cbor::from_slice::<Lock>(&bytes).expect("read"), lock);
+    assert_eq!(common::store::cbor::from_slice::<Lock>(&bytes).expect("read"), lock);
 }

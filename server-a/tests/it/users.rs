@@ -116,17 +116,8 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
             return;
         }
         16 => {
-            match there {
-                Some(Entry::File(f)) => {
-                    let mode = if f.mode == 0o644 { 0o755 } else { 0o644 };
-                    replica.modify(&at, Entry::File(File { mode, ..f }));
-                }
-                Some(Entry::Dir { mode }) => {
-                    let mode = if mode == 0o755 { 0o700 } else { 0o755 };
-                    replica.modify(&at, Entry::Dir { mode });
-                }
-                _ => return,
-            }
+            let Some(other) = there.and_then(with_other_mode) else { return };
+            replica.modify(&at, other);
             "chmodded"
         }
         17 => {
@@ -155,6 +146,16 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
         _ => return,
     };
     world.say(|| format!("{side}'s user {did} `{at}`"));
+}
+
+/// The same with other permissions; a link has none.
+fn with_other_mode(entry: Entry) -> Option<Entry> {
+    let toggled = |mode: u32| mode ^ 0o050;
+    match entry {
+        Entry::File(f) => Some(Entry::File(File { mode: toggled(f.mode), ..f })),
+        Entry::Dir { mode } => Some(Entry::Dir { mode: toggled(mode) }),
+        Entry::Link(_) => None,
+    }
 }
 
 fn change_kind(replica: &mut Replica, at: &RelPath, seconds: i64, account: &mut Account) {
