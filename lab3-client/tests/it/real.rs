@@ -44,13 +44,14 @@ pub(crate) fn settle(system: &System) {
     assert_eq!(ran.code, 0, "{ran:?}");
 }
 
-/// Name, type, mode, size, target and time of everything but directories' sizes and times.
+/// Name, type, mode, target, size and time, but no sizes of directories, and times only of files.
 fn outline(root: &Path) -> Vec<String> {
     let found = Command::new("find")
         .current_dir(root)
         .args([".", "-path", "./.lab3", "-prune", "-o", "-mindepth", "1"])
         .args(["-type", "d", "-printf", "%p d %m\\n"])
-        .args(["-o", "-printf", "%p %y %m %s %l %T@\\n"])
+        .args(["-o", "-type", "l", "-printf", "%p l %l\\n"])
+        .args(["-o", "-printf", "%p %y %m %s %T@\\n"])
         .output()
         .expect("find runs");
     let mut lines: Vec<String> =
