@@ -466,6 +466,10 @@ impl Observing {
 struct Watching<'w>(&'w mut Watch);
 
 impl Follow for Watching<'_> {
+    fn follows(&self, directory: &Place) -> bool {
+        self.0.has(directory)
+    }
+
     fn enter(&mut self, directory: &Place) {
         self.0.add(directory);
     }
