@@ -10,11 +10,9 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::request::DEFAULT_SERVER;
 use crate::span;
 use crate::up::UpOptions;
-
-/// Where server A listens unless told otherwise.
-pub const DEFAULT_SERVER: &str = "127.0.0.1:4320";
 
 const USAGE: &str = "lab3 [OPTIONS] [COMMAND]
        lab3 -lock <N|PATH> [-m TEXT] [--ttl SPAN]

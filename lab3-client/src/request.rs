@@ -15,6 +15,9 @@ use tokio::net::TcpStream;
 
 use crate::exit::Exit;
 
+/// Where server A listens unless told otherwise.
+pub const DEFAULT_SERVER: &str = "127.0.0.1:4320";
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {

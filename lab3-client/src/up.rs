@@ -20,7 +20,7 @@ pub struct UpOptions {
     /// Server B's directory
     pub dir_b: PathBuf,
     /// Where server A listens for clients
-    #[arg(long, value_name = "HOST:PORT", default_value = crate::cli::DEFAULT_SERVER)]
+    #[arg(long, value_name = "HOST:PORT", default_value = crate::request::DEFAULT_SERVER)]
     pub listen: SocketAddr,
     /// When to stop and ask
     #[command(flatten)]

@@ -31,7 +31,7 @@ use common::wire::message::{
 use serde_bytes::ByteBuf;
 
 use crate::coordinator::event::Event;
-use crate::driver::Mail;
+use crate::mail::Mail;
 use crate::peer::Link;
 use crate::pending::directory::PendingDirectory;
 

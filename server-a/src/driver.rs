@@ -19,17 +19,10 @@ use crate::coordinator::Coordinator;
 use crate::coordinator::action::Action;
 use crate::coordinator::event::{Event, Now};
 use crate::keeper::Keep;
+use crate::mail::Mail;
 use crate::notes;
 use crate::peer::Link;
 use crate::saver::Save;
-
-/// What arrives at the driver.
-pub(crate) enum Mail {
-    /// Something happened.
-    Event(Event),
-    /// The server stops.
-    Stop,
-}
 
 /// The coordinator and all who carry out its actions.
 pub(crate) struct Driver {

@@ -14,7 +14,7 @@ use common::replica::service::Replica;
 use common::replica::source::{Source, SourceError};
 
 use crate::coordinator::event::{Event, HoldFailure};
-use crate::driver::Mail;
+use crate::mail::Mail;
 use crate::pending::directory::{PendingDirectory, PendingError};
 use crate::pending::queue::HeldEdit;
 

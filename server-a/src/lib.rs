@@ -11,6 +11,7 @@ pub mod coordinator;
 mod driver;
 mod keeper;
 pub mod locks;
+mod mail;
 mod notes;
 mod peer;
 pub mod pending;
@@ -38,7 +39,8 @@ use tracing::warn;
 
 use coordinator::event::Event;
 use coordinator::{Coordinator, Remembered};
-use driver::{Driver, Mail};
+use driver::Driver;
+use mail::Mail;
 use pending::directory::PendingDirectory;
 use pending::queue::{HeldLimits, PendingQueue};
 

@@ -18,8 +18,8 @@ use tracing::warn;
 
 use crate::coordinator::action::{ArchiveRow, Batch};
 use crate::coordinator::event::{Event, SaveId};
-use crate::driver::Mail;
 use crate::locks::{Lock, LockTable};
+use crate::mail::Mail;
 use crate::peer::Link;
 
 /// How long B may take to make its files durable before they are agreed on again later.

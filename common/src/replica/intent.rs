@@ -13,7 +13,6 @@ use crate::path::RelPath;
 use crate::replica::note;
 use crate::replica::stage::Stage;
 use crate::replica::step::{Step, StepError};
-use crate::replica::trash::parse_digest;
 
 /// The end of an intent's name.
 pub const SUFFIX: &[u8] = b".intent";
@@ -112,7 +111,7 @@ impl Intent {
             "dir" => Kind::Dir,
             _ => return None,
         };
-        let before = Identity { kind, digest: parse_digest(word()?)? };
+        let before = Identity { kind, digest: Digest::parse(word()?)? };
         Some(Intent { path: RelPath::new(&record[line + 1..]).ok()?, verb, before })
     }
 }

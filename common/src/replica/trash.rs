@@ -243,21 +243,8 @@ fn parse(id: &str, record: &[u8], size: u64) -> Option<Trashed> {
         _ => return None,
     };
     let side = if word()? == "A" { Side::A } else { Side::B };
-    let digest = parse_digest(word()?)?;
+    let digest = Digest::parse(word()?)?;
     let path = RelPath::new(&record[line + 1..]).ok()?;
     let id = id.to_owned();
     Some(Trashed { id, path, time, reason, side, digest, size })
-}
-
-/// Reads a digest that was written in hexadecimal digits.
-#[must_use]
-pub fn parse_digest(text: &str) -> Option<Digest> {
-    let mut bytes = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (i, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
-    }
-    Some(Digest(bytes))
 }

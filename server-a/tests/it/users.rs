@@ -78,9 +78,9 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
     let at = some_path(&world.sides[side], rng);
     let replica = &mut world.sides[side];
     let there = replica.entry(&at).cloned();
-    let is_dir = there.as_ref().is_some_and(Entry::is_dir);
+    let free = !there.as_ref().is_some_and(Entry::is_dir) && replica.has_parent(&at);
     let did = match rng.below(20) {
-        0..=6 if !is_dir && replica.has_parent(&at) => {
+        0..=6 if free => {
             account.count += 1;
             let new = file(&format!("content {}", account.count), 0o644, seconds);
             account.supersede(there.as_ref());
@@ -91,7 +91,7 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
             }
             "wrote"
         }
-        7 if !is_dir && replica.has_parent(&at) => {
+        7 if free => {
             account.count += 1;
             let new = link(&format!("target {}", account.count), seconds);
             account.supersede(there.as_ref());
@@ -109,10 +109,9 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
         }
         12..=15 if there.is_some() => {
             let to = some_path(replica, rng);
-            if !rename(replica, &at, &to, account) {
-                return;
+            if rename(replica, &at, &to, account) {
+                world.say(|| format!("{side}'s user renamed `{at}` to `{to}`"));
             }
-            world.say(|| format!("{side}'s user renamed `{at}` to `{to}`"));
             return;
         }
         16 => {
@@ -132,7 +131,7 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
             "changed the kind of"
         }
         // A copy of something, or a version of before.
-        19 if !is_dir && replica.has_parent(&at) => {
+        19 if free => {
             let Some(file) = some_file(replica, rng) else { return };
             account.supersede(there.as_ref());
             let modified = Timestamp { seconds, nanos: 2 };
