@@ -114,10 +114,8 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
             }
             return;
         }
-        16 => {
-            if !chmod(replica, &at, there) {
-                return;
-            }
+        16 if !matches!(there, None | Some(Entry::Link(_))) => {
+            chmod(replica, &at, there);
             "chmodded"
         }
         17 => {
@@ -151,7 +149,7 @@ fn some_file(replica: &Replica, rng: &mut Rng) -> Option<File> {
     rng.pick(&files).cloned()
 }
 
-fn chmod(replica: &mut Replica, at: &RelPath, there: Option<Entry>) -> bool {
+fn chmod(replica: &mut Replica, at: &RelPath, there: Option<Entry>) {
     match there {
         Some(Entry::File(f)) => {
             let mode = if f.mode == 0o644 { 0o755 } else { 0o644 };
@@ -161,9 +159,8 @@ fn chmod(replica: &mut Replica, at: &RelPath, there: Option<Entry>) -> bool {
             let mode = if mode == 0o755 { 0o700 } else { 0o755 };
             replica.modify(at, Entry::Dir { mode });
         }
-        _ => return false,
+        Some(Entry::Link(_)) | None => {}
     }
-    true
 }
 
 /// A file takes the name of a directory, or a directory with a file in it that of anything else.
