@@ -1,6 +1,6 @@
 //! A file of the other end as a source of content, several pieces under way at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -70,21 +70,27 @@ impl Source for Remote {
     ) -> Result<(), SourceError> {
         let (to, from) = channel();
         let mut pieces = ranges.iter().flat_map(|&(offset, length)| cut(offset, length));
-        let mut under_way: BTreeMap<u64, u32> = BTreeMap::new();
+        // In the order of asking: answers overtake each other, and what arrives in order need not
+        // be read again to be verified.
+        let mut under_way: VecDeque<(u64, u32)> = VecDeque::new();
+        let mut early: BTreeMap<u64, Given> = BTreeMap::new();
         loop {
             while under_way.len() < PIECES_IN_FLIGHT_MAX
                 && let Some((offset, length)) = pieces.next()
             {
-                under_way.insert(offset, length);
+                under_way.push_back((offset, length));
                 self.ask(Want::Piece { offset, length }, offset, &to);
             }
-            if under_way.is_empty() {
-                return Ok(());
-            }
-            let (offset, given) = next(&from)?;
-            let length = under_way.remove(&offset);
+            let Some((offset, length)) = under_way.pop_front() else { return Ok(()) };
+            let given = loop {
+                if let Some(given) = early.remove(&offset) {
+                    break given;
+                }
+                let (offset, given) = next(&from)?;
+                early.insert(offset, given);
+            };
             match given {
-                Given::Piece(bytes) if Some(bytes.len() as u64) == length.map(u64::from) => {
+                Given::Piece(bytes) if bytes.len() as u64 == u64::from(length) => {
                     sink(offset, &bytes)?;
                 }
                 _ => return Err(SourceError::Gone),

@@ -28,6 +28,7 @@ pub mod intent;
 pub mod known;
 mod lanes;
 pub mod listing;
+pub mod met;
 pub mod metadata;
 pub mod note;
 pub mod observer;

@@ -295,7 +295,7 @@ impl Observing {
             whole.all(self.now());
             marks.extend(whole.take(self.now(), true));
         }
-        self.unsettled = false;
+        self.unsettled = self.defer(&mut marks);
         if marks.is_empty() {
             return;
         }
@@ -322,6 +322,21 @@ impl Observing {
         if whole {
             self.conditions.links_may_differ();
         }
+    }
+
+    /// Leaves for later what a commit is just changing: it would be read in vain. Answers whether
+    /// there was any.
+    fn defer(&mut self, marks: &mut BTreeMap<Place, Mark>) -> bool {
+        let now = self.now();
+        let before = marks.len();
+        marks.retain(|place, mark| {
+            let busy = place.as_ref().is_some_and(|path| self.known.is_committing(path));
+            if busy {
+                self.dirty.again(place.clone(), mark.depth, mark.read, now, COMMIT_MS);
+            }
+            !busy
+        });
+        marks.len() < before
     }
 
     fn scan(&mut self, marks: &BTreeMap<Place, Mark>, whole: bool, now: bool) -> Seen {
@@ -405,7 +420,7 @@ impl Observing {
     fn mark_again(&mut self, touched: BTreeSet<RelPath>, seen: Seen) {
         let now = self.now();
         let other_names = std::mem::take(&mut self.other_names);
-        self.unsettled = other_names || !touched.is_empty() || !seen.again.is_empty();
+        self.unsettled |= other_names || !touched.is_empty() || !seen.again.is_empty();
         for path in touched {
             self.dirty.again(Some(path), Depth::Entry, false, now, COMMIT_MS);
         }
@@ -451,6 +466,10 @@ impl Observing {
 struct Watching<'w>(&'w mut Watch);
 
 impl Follow for Watching<'_> {
+    fn follows(&self, directory: &Place) -> bool {
+        self.0.has(directory)
+    }
+
     fn enter(&mut self, directory: &Place) {
         self.0.add(directory);
     }

@@ -24,6 +24,8 @@ use crate::replica::stamp::Stamp;
 
 /// Told of every directory before it is listed, and of every path that is no directory (any more).
 pub trait Follow {
+    /// Whether it was told of this directory, and still follows it.
+    fn follows(&self, directory: &Place) -> bool;
     /// The directory is about to be listed.
     fn enter(&mut self, directory: &Place);
     /// Nothing at or below the path is to be followed any longer.

@@ -61,6 +61,8 @@ impl Scan<'_> {
         let same = known.as_ref().filter(|row| row.entry.is_dir() && row.stamp.same_inode(stamp));
         let depth = match same {
             Some(_) if troubled => Depth::Deep,
+            // Made by a commit where nothing tells of it: its parent is only polled.
+            Some(_) if !self.ground.follow.follows(&Some(path.clone())) => Depth::Deep,
             Some(row) if row.stamp.mode != stamp.mode => depth.max(Depth::Listing),
             Some(_) => depth,
             None => Depth::Deep,

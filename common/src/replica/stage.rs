@@ -43,6 +43,8 @@ pub struct StagedFile {
     /// Everything before it has arrived in order and is hashed.
     hashed: u64,
     in_order: bool,
+    /// What was not written yet is zero.
+    empty: bool,
 }
 
 /// Something whole in `stage/`, not yet published.
@@ -98,8 +100,9 @@ impl Stage {
         let fd = rustix::fs::openat(&*self.dir, &*name, flags, Mode::from_raw_mode(0o600))
             .step("create a file in `.lab3/stage`")?;
         let file = File::from(fd);
+        let hasher = Hasher::default();
         let staged =
-            StagedFile { file, name, size, hasher: Hasher::default(), hashed: 0, in_order: true };
+            StagedFile { file, name, size, hasher, hashed: 0, in_order: true, empty: true };
         if let Err(e) = staged.file.set_len(size) {
             self.discard(&staged.name);
             return Err(e).step("give the staged file its size");
@@ -174,9 +177,11 @@ impl StagedFile {
     /// Says that the file was filled by other means: it will be read to be verified.
     pub fn filled(&mut self) {
         self.in_order = false;
+        self.empty = false;
     }
 
-    /// Writes a piece. Zeros are left out, so that a sparse file stays sparse.
+    /// Writes a piece; no byte is written twice. Zeros are left out, so that a sparse file stays
+    /// sparse.
     pub fn write(&mut self, offset: u64, piece: &[u8]) -> io::Result<()> {
         if offset.checked_add(piece.len() as u64).is_none_or(|end| end > self.size) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "more content than announced"));
@@ -187,7 +192,7 @@ impl StagedFile {
         } else {
             self.in_order = false;
         }
-        write_sparse(&self.file, offset, piece, self.in_order)
+        write_sparse(&self.file, offset, piece, self.empty)
     }
 
     /// Verifies the content, sets mode and time, and flushes when it is to be `durable`.
@@ -233,9 +238,9 @@ pub fn times(modified: Timestamp) -> Timestamps {
     }
 }
 
-fn write_sparse(file: &File, offset: u64, piece: &[u8], fresh: bool) -> io::Result<()> {
+fn write_sparse(file: &File, offset: u64, piece: &[u8], empty: bool) -> io::Result<()> {
     // What was written before must be overwritten, even by zeros.
-    if !fresh {
+    if !empty {
         return file.write_all_at(piece, offset);
     }
     let lead = (HOLE_BYTES_MIN as u64 - offset % HOLE_BYTES_MIN as u64) % HOLE_BYTES_MIN as u64;

@@ -120,6 +120,12 @@ impl Watch {
         Ok(())
     }
 
+    /// Whether a directory is watched or polled.
+    #[must_use]
+    pub fn has(&self, place: &Place) -> bool {
+        self.watched.contains(place) || self.polled.contains(place)
+    }
+
     /// Watches a directory.
     pub fn add(&mut self, place: &Place) -> Watched {
         if self.watched.contains(place) {

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 /// The longest that anything may take here. Generous: the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The last so many bytes of what a server said are shown when a test fails.
-const SHOWN_BYTES: usize = 6000;
+const SHOWN_BYTES: usize = 60000;
 
 /// Waits until something holds; fails with what it was when it never does.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {

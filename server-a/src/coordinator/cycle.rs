@@ -139,6 +139,16 @@ impl Coordinator {
         conflict: Option<Conflict>,
         out: &mut Vec<Action>,
     ) {
+        // A file of B that is in the way of a directory is not set aside while it is held.
+        if let Some(Conflict { path: top, .. }) = &conflict
+            && let Some(lock) = self.locks.covering(top)
+            && self.has_edit_of_b(top)
+        {
+            let holder = lock.holder.clone();
+            self.parked.park(path.clone(), top.clone());
+            self.withhold(path, Reason::Locked { holder }, out);
+            return;
+        }
         for step in &steps {
             if let Some(on) = self.flights.touching(&step.change.path) {
                 self.parked.park(path.clone(), on);

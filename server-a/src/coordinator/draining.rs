@@ -149,7 +149,9 @@ impl Coordinator {
         }
         let now = self.seen.a.get(&path).cloned();
         let after = wanted(now.as_ref(), &edit);
-        if same(now.as_ref(), after.as_ref()) {
+        // After a stop, the archive knows what was applied even if A's user went on from there.
+        let known = same(self.archive.get(&path), edit.after.as_ref());
+        if known || same(now.as_ref(), after.as_ref()) {
             self.applied(id, edit, out);
             return;
         }
@@ -331,6 +333,8 @@ impl Coordinator {
     /// A held edit stands in the tree, durably: it leaves the pending directory.
     fn applied(&mut self, id: u64, edit: HeldEdit, out: &mut Vec<Action>) {
         out.push(Action::Note(Note::Drained(edit.path.clone(), edit.seq)));
+        // B had this and A took it: what either makes of it from now on is a later edit.
+        self.learn(&edit.path, edit.after.clone(), Some(Side::B));
         self.discard(id, edit, false, out);
     }
 
@@ -376,9 +380,8 @@ impl Coordinator {
         self.queue.remove(seq);
         let path = edit.path;
         self.waits.clear(&path);
-        if self.queue.last_of(&path).is_none() {
-            // B had this and A took it, or is to be taken not to want it: what either has now, if
-            // it is something else, is that side's own later edit.
+        if kept == Some(true) && self.queue.last_of(&path).is_none() {
+            // To the merge, A has declined it: A's version goes to B.
             self.learn(&path, edit.after, Some(Side::B));
         }
         self.mark(&path);

@@ -149,6 +149,7 @@ impl Coordinator {
             }
         }
         self.mark(&path);
+        self.wake_parked(&path);
     }
 
     /// Gives every held edit to the lock that covers its path now; answers those that none covers.

@@ -85,18 +85,6 @@ fn a_lock_follows_its_file_and_the_locks_below_follow_their_directory() {
 }
 
 #[test]
-fn held_edits_without_their_lock_get_one_again() {
-    let mut table = table(&[("d", "ann")]);
-    assert_eq!(table.recover(9, &path("d/f"), at(5)), None, "it is covered");
-    assert_eq!(table.recover(9, &path("e/f"), at(5)), Some(9), "under the id that it had");
-    assert_eq!(table.recover(9, &path("e/f"), at(5)), None);
-    assert_eq!(table.recover(9, &path("e/g"), at(5)), Some(10), "an id names one lock");
-    assert!(table.lock(wish("e", "ann"), at(6)).is_err());
-    assert!(table.unlockable(&path("e/f"), "ann", Force::Yes).is_ok());
-    assert_eq!(table.lock(wish("k", "ann"), at(6)), Ok(Locked::New(11)));
-}
-
-#[test]
 fn the_bytes_of_a_lock_are_frozen() {
     let lock = Lock {
         id: 7,

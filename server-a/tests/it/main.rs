@@ -7,7 +7,6 @@
 )]
 
 mod coordinator;
-mod durable;
 mod locked;
 mod locks_model;
 mod locks_overlap;
@@ -17,6 +16,7 @@ mod pending_crash;
 mod pending_directory;
 mod pending_problems;
 mod pending_queue;
+mod rest;
 mod scale;
 mod simulation;
 mod users;

@@ -66,17 +66,6 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    /// A server that starts anew knows what it had saved, or what it finds.
-    pub(crate) fn come_back(&mut self, rescanned: bool) {
-        let tops: Vec<Vec<u8>> = self.tree.keys().chain(self.known.keys()).map(top).collect();
-        if rescanned {
-            self.known = self.tree.clone();
-            self.unseen.clear();
-        } else {
-            self.unseen.extend(tops);
-        }
-    }
-
     pub(crate) fn entry(&self, path: &RelPath) -> Option<&Entry> {
         self.tree.get(path).map(|node| &node.entry)
     }
@@ -285,6 +274,23 @@ impl Replica {
     }
 }
 
+impl Replica {
+    /// A server that starts anew knows what it had saved, or what it finds.
+    pub(crate) fn come_back(&mut self, rescanned: bool) {
+        let tops: Vec<Vec<u8>> = self.tree.keys().chain(self.known.keys()).map(top).collect();
+        if rescanned {
+            self.known = self.tree.clone();
+            self.unseen.clear();
+        } else {
+            self.unseen.extend(tops);
+        }
+    }
+}
+
+fn top(path: &RelPath) -> Vec<u8> {
+    path.components().next().unwrap_or_default().to_vec()
+}
+
 fn rename_rows(rows: &mut BTreeMap<RelPath, Node>, from: &RelPath, to: &RelPath) {
     let below: Vec<RelPath> = rows_below(rows, from).map(|(p, _)| p.clone()).collect();
     for old in std::iter::once(from.clone()).chain(below) {
@@ -293,8 +299,4 @@ fn rename_rows(rows: &mut BTreeMap<RelPath, Node>, from: &RelPath, to: &RelPath)
             rows.insert(new, node);
         }
     }
-}
-
-fn top(path: &RelPath) -> Vec<u8> {
-    path.components().next().unwrap_or_default().to_vec()
 }

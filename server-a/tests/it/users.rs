@@ -109,13 +109,15 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
         }
         12..=15 if there.is_some() => {
             let to = some_path(replica, rng);
-            if rename(replica, &at, &to, account) {
-                world.say(|| format!("{side}'s user renamed `{at}` to `{to}`"));
+            if !rename(replica, &at, &to, account) {
+                return;
             }
+            world.say(|| format!("{side}'s user renamed `{at}` to `{to}`"));
             return;
         }
-        16 if !matches!(there, None | Some(Entry::Link(_))) => {
-            chmod(replica, &at, there);
+        16 => {
+            let Some(other) = there.and_then(with_other_mode) else { return };
+            replica.modify(&at, other);
             "chmodded"
         }
         17 => {
@@ -126,7 +128,7 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
         }
         // Another kind takes the name.
         18 if there.is_some() => {
-            change_kind(replica, &at, account, seconds);
+            change_kind(replica, &at, seconds, account);
             "changed the kind of"
         }
         // A copy of something, or a version of before.
@@ -135,7 +137,8 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
             account.supersede(there.as_ref());
             let modified = Timestamp { seconds, nanos: 2 };
             // Whether it lives on is not for this copy to say: it may be no change at all.
-            replica.put(&at, Some(Entry::File(File { modified, ..file })));
+            let new = Entry::File(File { modified, ..file });
+            replica.put(&at, Some(new));
             "copied to"
         }
         _ => return,
@@ -149,34 +152,29 @@ fn some_file(replica: &Replica, rng: &mut Rng) -> Option<File> {
     rng.pick(&files).cloned()
 }
 
-fn chmod(replica: &mut Replica, at: &RelPath, there: Option<Entry>) {
-    match there {
-        Some(Entry::File(f)) => {
-            let mode = if f.mode == 0o644 { 0o755 } else { 0o644 };
-            replica.modify(at, Entry::File(File { mode, ..f }));
-        }
-        Some(Entry::Dir { mode }) => {
-            let mode = if mode == 0o755 { 0o700 } else { 0o755 };
-            replica.modify(at, Entry::Dir { mode });
-        }
-        Some(Entry::Link(_)) | None => {}
+/// The same with other permissions; a link has none.
+fn with_other_mode(entry: Entry) -> Option<Entry> {
+    let toggled = |mode: u32| mode ^ 0o050;
+    match entry {
+        Entry::File(f) => Some(Entry::File(File { mode: toggled(f.mode), ..f })),
+        Entry::Dir { mode } => Some(Entry::Dir { mode: toggled(mode) }),
+        Entry::Link(_) => None,
     }
 }
 
-/// A file takes the name of a directory, or a directory with a file in it that of anything else.
-fn change_kind(replica: &mut Replica, at: &RelPath, account: &mut Account, seconds: i64) {
-    let is_dir = replica.entry(at).is_some_and(Entry::is_dir);
+fn change_kind(replica: &mut Replica, at: &RelPath, seconds: i64, account: &mut Account) {
+    let was_dir = replica.entry(at).is_some_and(Entry::is_dir);
     remove(replica, at, account);
-    if !is_dir {
+    let at = if was_dir {
+        at.clone()
+    } else {
         replica.put(at, Some(Entry::Dir { mode: 0o755 }));
-    }
-    let at = if is_dir { Some(at.clone()) } else { at.join("a").ok() };
-    if let Some(at) = at {
-        account.count += 1;
-        let new = file(&format!("content {}", account.count), 0o644, seconds);
-        account.wrote(&new);
-        replica.put(&at, Some(new));
-    }
+        at.join("a").expect("a short name")
+    };
+    account.count += 1;
+    let new = file(&format!("content {}", account.count), 0o644, seconds);
+    account.wrote(&new);
+    replica.put(&at, Some(new));
 }
 
 fn remove(replica: &mut Replica, at: &RelPath, account: &mut Account) {

@@ -1,11 +1,11 @@
 //! Two replicas, the link between them, and a shell that carries out what the coordinator asks
 //! for, one thing at a time, in an order that the test picks.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use common::change::{Operation, Outcome};
 use common::digest::Digest;
-use common::entry::{Entry, same};
+use common::entry::Entry;
 use common::path::RelPath;
 use common::problem::{Problem, ProblemKind};
 use common::reconcile::safety::Limits;
@@ -13,15 +13,25 @@ use common::side::{PerSide, Side};
 use common::time::{Moment, Timestamp};
 use common::tree::Tree;
 use common::wire::client::{Answer, DrainMode, Request};
-use common::wire::message::{Content, Order, OrderId, ReplicaId, Report};
-use server_a::coordinator::Coordinator;
+use common::wire::message::{Content, Order, OrderId, Peer, ReplicaId, Report};
 use server_a::coordinator::action::{Action, Batch, Note};
 use server_a::coordinator::event::{ClientId, Event, HoldFailure, Now, SaveId};
-use server_a::locks::LockState;
-use server_a::pending::queue::HeldEdit;
+use server_a::coordinator::{Coordinator, Remembered};
+use server_a::locks::{LockState, LockTable};
+use server_a::pending::queue::{HeldEdit, HeldLimits, PendingQueue};
 
-use crate::durable::Durable;
 use crate::model::{Replica, content};
+
+/// What is on A's disk beside its tree.
+#[derive(Default)]
+pub(crate) struct Durable {
+    pub(crate) archive: Tree,
+    pub(crate) peer: Option<Peer>,
+    pub(crate) locks: LockTable,
+    pub(crate) pending: BTreeMap<u64, HeldEdit>,
+    next_seq: u64,
+    epoch: u64,
+}
 
 /// A removal from the pending directory that is asked for.
 struct Leaving {
@@ -37,6 +47,8 @@ pub(crate) struct World {
     pub(crate) now: Now,
     pub(crate) link: bool,
     pub(crate) replica: ReplicaId,
+    /// How many meetings B remembers.
+    pub(crate) met: Option<u64>,
     pub(crate) limits: Limits,
     pub(crate) durable: Durable,
     pub(crate) orders: PerSide<VecDeque<Order>>,
@@ -73,10 +85,11 @@ impl World {
         let wall = Timestamp { seconds: 1_800_000_000, nanos: 0 };
         let mut world = World {
             sides: PerSide::default(),
-            coordinator: durable.remembered(limits),
+            coordinator: remembered(&durable, limits),
             now: Now { moment: Moment(0), wall },
             link: false,
             replica: ReplicaId(7),
+            met: None,
             limits,
             durable,
             orders: PerSide::default(),
@@ -154,7 +167,7 @@ impl World {
     pub(crate) fn connect(&mut self) {
         if !self.link {
             self.link = true;
-            self.tell(Event::PeerUp(self.replica));
+            self.tell(Event::PeerUp(self.replica, self.met));
         }
     }
 
@@ -180,7 +193,7 @@ impl World {
         self.discards.clear();
         self.alarm = None;
         self.durable.epoch += 1;
-        self.coordinator = self.durable.remembered(self.limits);
+        self.coordinator = remembered(&self.durable, self.limits);
         self.sides.a.come_back(rescanned);
         self.start();
     }
@@ -223,6 +236,10 @@ impl World {
             }
             Order::Rescan { .. } => self.look_all(side),
             Order::Sync { .. } | Order::Approve => {}
+            Order::Meet { number } => {
+                self.met = Some(number);
+                self.tell(Event::Reported(side, Report::Met { number }));
+            }
         }
         true
     }
@@ -241,7 +258,13 @@ impl World {
         };
         if let Outcome::Done { .. } = outcome {
             self.check_lock(side, id, &operation);
-            if let Content::Held(seq) = content {
+            let own = |seq: &u64| {
+                let edit = self.durable.pending.get(seq);
+                edit.is_some_and(|edit| edit.path == *operation.path())
+            };
+            if let Content::Held(seq) = content
+                && own(&seq)
+            {
                 let first = self.applied.insert((seq, operation.path().clone()));
                 assert!(first, "held edit {seq} was applied twice");
             }
@@ -444,38 +467,6 @@ impl World {
             && self.holds.is_empty()
             && self.discards.is_empty()
     }
-
-    /// Contents that are held or about to be.
-    pub(crate) fn held_contents(&self) -> impl Iterator<Item = Digest> {
-        self.durable.pending.values().filter_map(|e| e.after.as_ref().and_then(content))
-    }
-
-    /// Where the two trees, what is known of them, and the archive are not all the same.
-    pub(crate) fn differences(&self) -> Vec<String> {
-        let view = self.coordinator.view();
-        let mut paths: BTreeSet<&RelPath> = self.sides.a.tree.keys().collect();
-        paths.extend(self.sides.b.tree.keys());
-        paths.extend(view.archive.iter().map(|(p, _)| p));
-        paths.extend(view.seen.a.iter().chain(view.seen.b.iter()).map(|(p, _)| p));
-        paths.extend(self.durable.archive.iter().map(|(p, _)| p));
-        let mut differing = Vec::new();
-        for path in paths {
-            let a = self.sides.a.entry(path);
-            let others = [
-                ("B", self.sides.b.entry(path)),
-                ("the archive", view.archive.get(path)),
-                ("what is seen of A", view.seen.a.get(path)),
-                ("what is seen of B", view.seen.b.get(path)),
-                ("the saved archive", self.durable.archive.get(path)),
-            ];
-            for (name, other) in others {
-                if !same(a, other) {
-                    differing.push(format!("`{path}`: A has {a:?}, {name} {other:?}"));
-                }
-            }
-        }
-        differing
-    }
 }
 
 fn commit_id(order: &Order) -> Option<OrderId> {
@@ -483,4 +474,16 @@ fn commit_id(order: &Order) -> Option<OrderId> {
         Order::Commit { id, .. } => Some(*id),
         _ => None,
     }
+}
+
+fn remembered(durable: &Durable, limits: Limits) -> Coordinator {
+    let edits = durable.pending.values().cloned();
+    Coordinator::new(Remembered {
+        archive: durable.archive.clone(),
+        peer: durable.peer,
+        locks: durable.locks.clone(),
+        queue: PendingQueue::rebuild(edits, durable.next_seq, HeldLimits::default()),
+        epoch: durable.epoch,
+        limits,
+    })
 }
