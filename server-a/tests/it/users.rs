@@ -109,10 +109,9 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
         }
         12..=15 if there.is_some() => {
             let to = some_path(replica, rng);
-            if !rename(replica, &at, &to, account) {
-                return;
+            if rename(replica, &at, &to, account) {
+                world.say(|| format!("{side}'s user renamed `{at}` to `{to}`"));
             }
-            world.say(|| format!("{side}'s user renamed `{at}` to `{to}`"));
             return;
         }
         16 => {
