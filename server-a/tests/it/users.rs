@@ -121,8 +121,8 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
         }
         17 => {
             let Some(Entry::File(f)) = there else { return };
-            let modified = Timestamp { seconds, nanos: 1 };
-            replica.modify(&at, Entry::File(File { modified, ..f }));
+            replica
+                .modify(&at, Entry::File(File { modified: Timestamp { seconds, nanos: 1 }, ..f }));
             "touched"
         }
         // Another kind takes the name.
