@@ -121,8 +121,8 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
         }
         17 => {
             let Some(Entry::File(f)) = there else { return };
-            replica
-                .modify(&at, Entry::File(File { modified: Timestamp { seconds, nanos: 1 }, ..f }));
+            let modified = Timestamp { seconds, nanos: 1 };
+            replica.modify(&at, Entry::File(File { modified, ..f }));
             "touched"
         }
         // Another kind takes the name.
@@ -136,8 +136,7 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
             account.supersede(there.as_ref());
             let modified = Timestamp { seconds, nanos: 2 };
             // Whether it lives on is not for this copy to say: it may be no change at all.
-            let new = Entry::File(File { modified, ..file });
-            replica.put(&at, Some(new));
+            replica.put(&at, Some(Entry::File(File { modified, ..file })));
             "copied to"
         }
         _ => return,
