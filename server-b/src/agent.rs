@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use common::change::{Operation, Outcome};
 use common::entry::File;
 use common::exchange::asker::Asker;
@@ -138,6 +138,10 @@ async fn receive(
     let (outgoing, incoming) = connection.start();
     {
         let mut inner = desk.lock();
+        // RACE: two coordinators may have been welcomed at once; the first to come here stays.
+        if inner.turn.as_ref().is_some_and(|(id, _)| *id != hello.replica) {
+            bail!("another server A was faster");
+        }
         // The newest connection of one coordinator is the true one: the old one is half dead.
         if let Some((_, old)) = inner.turn.replace((hello.replica, ended.clone())) {
             old.notify_one();

@@ -59,8 +59,8 @@ impl Proxy {
         self.shared.is_open.store(true, Ordering::SeqCst);
     }
 
-    /// Cuts by itself, in the middle of a frame or not, when so many bytes more have passed;
-    /// whoever dials then is let through.
+    /// Cuts by itself, in the middle of a frame or not, when so many bytes more have passed; who
+    /// dials then is let through.
     pub(crate) fn cut_after(&self, bytes: u64) {
         self.shared.budget.store(bytes, Ordering::SeqCst);
     }

@@ -136,8 +136,7 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
             account.supersede(there.as_ref());
             let modified = Timestamp { seconds, nanos: 2 };
             // Whether it lives on is not for this copy to say: it may be no change at all.
-            let new = Entry::File(File { modified, ..file });
-            replica.put(&at, Some(new));
+            replica.put(&at, Some(Entry::File(File { modified, ..file })));
             "copied to"
         }
         _ => return,
