@@ -71,7 +71,7 @@ impl Raw {
     }
 
     /// Whether the other end closes the connection.
-    fn is_dropped(mut self) -> bool {
+    fn dropped(mut self) -> bool {
         let mut rest = [0; 4096];
         loop {
             match self.0.read(&mut rest) {
@@ -136,18 +136,18 @@ fn frames_that_are_none_are_dropped_and_the_server_goes_on() {
             let mut raw = Raw::to(port);
             raw.bytes(&lengths);
             raw.bytes(&[0x42; 100]);
-            assert!(raw.is_dropped(), "{port} {lengths:?}, before the hello");
+            assert!(raw.dropped(), "{port} {lengths:?}, before the hello");
         }
         for body in bodies {
             let mut raw = Raw::to(port);
             raw.frame(&body[..body.len().min(4000)]);
-            assert!(raw.is_dropped(), "{port} {:x?}, before the hello", &body[..8]);
+            assert!(raw.dropped(), "{port} {:x?}, before the hello", &body[..8]);
         }
     }
     for body in bodies {
         let mut raw = Raw::welcome(system.port_a, Role::Client);
         raw.frame(body);
-        assert!(raw.is_dropped(), "{:x?}, after the hello", &body[..8]);
+        assert!(raw.dropped(), "{:x?}, after the hello", &body[..8]);
     }
     let mut silent = Raw::to(system.port_b);
     silent.bytes(&[0, 0, 0, 100, 1, 2, 3]);
@@ -190,7 +190,7 @@ fn a_path_that_leads_out_is_refused() {
     for name in ["../x", "/etc/x", "a//b", "a/./b", "a/../../x", ".lab3/x", "a\0b", "..", "a/.."] {
         let mut raw = Raw::welcome(system.port_b, Role::Coordinator);
         raw.frame(&create_at(name));
-        assert!(raw.is_dropped(), "{name}");
+        assert!(raw.dropped(), "{name}");
     }
     let mut raw = Raw::welcome(system.port_b, Role::Coordinator);
     raw.say(&create(2, "fine", "fine"));
