@@ -30,24 +30,6 @@ pub(crate) fn tell(note: &Note) {
         }
         Note::Resumed => info!("goes on"),
         Note::Settled { agreed, waiting } => debug!(agreed, waiting, "settled"),
-        Note::Created(side, path, bytes) => {
-            let direction = talk::towards(*side);
-            match bytes {
-                Some(bytes) => info!(%direction, %path, bytes, "created"),
-                None => info!(%direction, %path, "created"),
-            }
-        }
-        Note::Modified(side, path, bytes) => {
-            info!(direction = %talk::towards(*side), %path, bytes, "modified");
-        }
-        Note::Touched(side, path) => {
-            info!(direction = %talk::towards(*side), %path, "changed metadata of");
-        }
-        Note::Deleted(side, path) => {
-            info!(direction = %talk::towards(*side), %path, "deleted");
-        }
-        Note::Renamed(side, path, to) => {
-            info!(direction = %talk::towards(*side), %path, %to, "renamed");
-        }
+        Note::Done(side, operation) => talk::did(*side, operation),
     }
 }

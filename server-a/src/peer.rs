@@ -12,6 +12,7 @@ use anyhow::{Result, bail};
 use common::exchange::asker::Asker;
 use common::exchange::giver::Giver;
 use common::path::RelPath;
+use common::replica::met;
 use common::replica::service::Replica;
 use common::side::Side;
 use common::wire::connection::{Incoming, LinkError, Outgoing};
@@ -123,7 +124,7 @@ pub(crate) async fn dial(
                     let (outgoing, incoming) = connection.start();
                     link.set(Some(outgoing.clone()));
                     asker.connect(outgoing.clone());
-                    tell(Event::PeerUp(id));
+                    tell(Event::PeerUp(id, met::told(&theirs.features)));
                     let error = hear(incoming, &outgoing, &link, &asker, &giver, &tell).await;
                     link.set(None);
                     asker.disconnect();

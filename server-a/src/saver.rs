@@ -12,7 +12,7 @@ use common::replica::service::Replica;
 use common::side::Side;
 use common::store::{Batch as Rows, Store, StoreError};
 use common::tree::Tree;
-use common::wire::message::ReplicaId;
+use common::wire::message::Peer;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -39,7 +39,7 @@ pub(crate) enum Save {
 /// What an earlier run saved.
 pub(crate) struct Saved {
     pub(crate) archive: Tree,
-    pub(crate) peer: Option<ReplicaId>,
+    pub(crate) peer: Option<Peer>,
     pub(crate) locks: LockTable,
 }
 

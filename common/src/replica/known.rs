@@ -253,6 +253,10 @@ impl Known {
     pub fn inventory(&self) {
         let mut inner = self.lock();
         inner.asked = true;
+        // A side that is halted must be known to be so before anything is decided about it.
+        if let Some(condition) = &inner.condition {
+            (self.report)(Report::Condition(condition.clone()));
+        }
         let mut rows = Vec::new();
         for (path, row) in &inner.rows {
             rows.push((path.clone(), row.entry.clone()));
@@ -263,14 +267,17 @@ impl Known {
         }
         let problems = inner.problems.iter().map(|(p, q)| (p.clone(), q.clone())).collect();
         (self.report)(Report::Inventory { rows, problems, last: true });
-        if let Some(condition) = &inner.condition {
-            (self.report)(Report::Condition(condition.clone()));
-        }
     }
 
     /// Nobody listens any more; nothing is reported until the next inventory.
     pub fn hush(&self) {
         self.lock().asked = false;
+    }
+
+    /// Reports something even if no inventory was asked for yet.
+    pub fn answer(&self, report: Report) {
+        let _in_order = self.lock();
+        (self.report)(report);
     }
 
     /// Reports something that is not about rows, in its place in the order.

@@ -3,12 +3,6 @@
 //! All access goes through [`root::Root`], an open handle on the directory, component by
 //! component, so that no link and no `..` leads out of it. This code blocks, and runs on threads
 //! of its own; it has no opinion: what to do is decided by the coordinator.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "the disk, its threads and their mailboxes"
-)]
-
 pub mod apply;
 pub mod barrier;
 pub mod claim;
@@ -28,6 +22,7 @@ pub mod intent;
 pub mod known;
 mod lanes;
 pub mod listing;
+pub mod met;
 pub mod metadata;
 pub mod note;
 pub mod observer;

@@ -18,6 +18,7 @@ use crate::replica::claim::{Claim, ClaimError, Terms};
 use crate::replica::commit::{Committer, Durability, Job};
 use crate::replica::known::{Known, Reporter, Row};
 use crate::replica::lanes::Lanes;
+use crate::replica::met;
 use crate::replica::observer::{self, Command, Observer, ObserverError, ObserverHandle};
 use crate::replica::place::{Clash, Place};
 use crate::replica::publish::{self, Publisher};
@@ -30,7 +31,7 @@ use crate::replica::supply::supply;
 use crate::replica::trash::{Keep, Reason};
 use crate::side::Side;
 use crate::store::{self, Store, StoreError};
-use crate::wire::message::{Hello, Order, ReplicaId, Role};
+use crate::wire::message::{Hello, Order, ReplicaId, Report, Role};
 
 /// How a directory is taken into care.
 #[derive(Clone, Debug)]
@@ -161,7 +162,8 @@ impl Replica {
     /// How a server that cares for it introduces itself.
     pub fn hello(&self, role: Role) -> Hello {
         let place = Place::of(self.root.path());
-        let features = place.iter().map(Place::feature).collect();
+        let number = met::read(self.root.path()).map(met::feature);
+        let features = place.iter().map(Place::feature).chain(number).collect();
         Hello { features, ..Hello::new(role, Some(self.id())) }
     }
 
@@ -203,6 +205,11 @@ impl Replica {
             Order::Rescan { path } => self.observer.send(Command::Rescan(path)),
             Order::Sync { id, paths } => self.observer.send(Command::Sync(id, paths)),
             Order::Approve => self.observer.send(Command::Approve),
+            Order::Meet { number } => match met::write(self.root.path(), number) {
+                Ok(()) => self.known.answer(Report::Met { number }),
+                // The coordinator will say the same number at the next meeting.
+                Err(error) => tracing::warn!(why = %error, "cannot remember this meeting"),
+            },
         }
     }
 

@@ -52,6 +52,15 @@ impl std::fmt::Display for ReplicaId {
     }
 }
 
+/// The replica of B that an archive is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Which.
+    pub id: ReplicaId,
+    /// How often it was met: a replica that remembers fewer meetings is an old copy.
+    pub met: u64,
+}
+
 /// The answer to a hello: welcome, or why not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reception {
@@ -115,6 +124,11 @@ pub enum Order {
     },
     /// Go on after a halt: take the root as it is now.
     Approve,
+    /// Remember, durably, that this was the meeting with this number; answered by `Report::Met`.
+    Meet {
+        /// The number.
+        number: u64,
+    },
 }
 
 /// Where the content of a new or changed file comes from.
@@ -169,6 +183,11 @@ pub enum Report {
     },
     /// The side's condition, whenever it changes.
     Condition(Condition),
+    /// The answer to `Order::Meet`.
+    Met {
+        /// The number.
+        number: u64,
+    },
 }
 
 /// What a side saw of some paths.

@@ -74,6 +74,7 @@ pub(crate) fn orders(golden: &mut Golden) {
         ("order_rescan_all", Order::Rescan { path: None }),
         ("order_sync", Order::Sync { id, paths: vec![path("a"), path("b/c")] }),
         ("order_approve", Order::Approve),
+        ("order_meet", Order::Meet { number: 3 }),
     ] {
         golden.add(name, &PeerMessage::Order(order));
     }
@@ -122,6 +123,7 @@ pub(crate) fn reports(golden: &mut Golden) {
         ("report_settled", Report::Settled { id }),
         ("report_synced", Report::Synced { id, durable: true }),
         ("report_condition", Report::Condition(condition)),
+        ("report_met", Report::Met { number: 3 }),
     ] {
         golden.add(name, &PeerMessage::Report(report));
     }

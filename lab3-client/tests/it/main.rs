@@ -9,13 +9,17 @@
 mod answers;
 mod asking;
 mod fake_a;
+mod faults;
+mod files;
 mod golden;
 mod guards;
+mod hostile;
 mod index;
 mod listing;
 mod locks;
 mod matrix;
 mod moves;
+mod proxy;
 mod readme;
 mod real;
 mod real_names;

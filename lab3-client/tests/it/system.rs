@@ -240,8 +240,17 @@ impl System {
     pub(crate) fn agree(&self) -> trees::Nodes {
         self.wait();
         let (a, b) = (trees::read(&self.a), trees::read(&self.b));
-        trees::assert_equal(&a, &b);
-        a
+        let differing = trees::differences(&a, &b);
+        if differing.is_empty() {
+            return a;
+        }
+        eprintln!("{}", self.lab3(&["status"]).out);
+        for name in differing.iter().take(10) {
+            let shown = String::from_utf8_lossy(name);
+            eprintln!("{shown:?}:\n  A {:?}\n  B {:?}", a.get(*name), b.get(*name));
+            eprintln!("{}", self.lab3(&["status", &shown]).out);
+        }
+        panic!("the directories differ at {} names", differing.len());
     }
 
     /// Waits, and requires both directories to hold these files, and no other.

@@ -1,6 +1,6 @@
 //! What is in a directory, as users see it, and what users do there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, File, FileTimes, Permissions};
 use std::os::unix::ffi::OsStrExt as _;
@@ -68,21 +68,10 @@ fn walk(directory: &Path, prefix: &[u8], nodes: &mut Nodes) {
     }
 }
 
-/// Requires two directories to be equal; says where they are not.
-#[track_caller]
-pub(crate) fn assert_equal(a: &Nodes, b: &Nodes) {
-    let mut names: Vec<_> = a.keys().chain(b.keys()).collect();
-    names.sort();
-    names.dedup();
-    let differences: Vec<String> = names
-        .into_iter()
-        .filter(|name| a.get(*name) != b.get(*name))
-        .map(|name| {
-            let (at_a, at_b) = (a.get(name), b.get(name));
-            format!("{:?}:\n  A {at_a:?}\n  B {at_b:?}", String::from_utf8_lossy(name))
-        })
-        .collect();
-    assert!(differences.is_empty(), "the directories differ:\n{}", differences.join("\n"));
+/// The names at which two directories differ.
+pub(crate) fn differences<'n>(a: &'n Nodes, b: &'n Nodes) -> BTreeSet<&'n [u8]> {
+    let names = a.keys().chain(b.keys());
+    names.filter(|name| a.get(*name) != b.get(*name)).map(Vec::as_slice).collect()
 }
 
 /// Writes a file, and the directories above it.

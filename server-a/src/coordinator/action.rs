@@ -1,11 +1,12 @@
 //! Everything that the coordinator can ask for.
 
+use common::change::Operation;
 use common::entry::Entry;
 use common::path::RelPath;
 use common::side::Side;
 use common::time::Moment;
 use common::wire::client::Answer;
-use common::wire::message::{Order, ReplicaId};
+use common::wire::message::{Order, Peer};
 
 use crate::coordinator::event::{ClientId, SaveId};
 use crate::locks::LockTable;
@@ -47,7 +48,7 @@ pub struct Batch {
     /// The locks, when they changed.
     pub locks: Option<LockTable>,
     /// The replica of B that the archive is about, when it changed.
-    pub peer: Option<ReplicaId>,
+    pub peer: Option<Peer>,
 }
 
 /// A row of the archive to be saved.
@@ -65,16 +66,8 @@ pub struct ArchiveRow {
 /// A line for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// A file, directory or link came into being.
-    Created(Side, RelPath, Option<u64>),
-    /// A file got other content.
-    Modified(Side, RelPath, u64),
-    /// Only metadata changed.
-    Touched(Side, RelPath),
-    /// Something was removed.
-    Deleted(Side, RelPath),
-    /// Something was renamed.
-    Renamed(Side, RelPath, RelPath),
+    /// An operation was carried out at a side.
+    Done(Side, Operation),
     /// Two versions met; the loser was kept beside.
     Conflict {
         /// The name they both had.

@@ -28,8 +28,8 @@ pub struct SaveId(pub u64);
 pub enum Event {
     /// A side said something.
     Reported(Side, Report),
-    /// The link to B stands.
-    PeerUp(ReplicaId),
+    /// The link to B stands. Says which replica it is, and how many meetings it remembers.
+    PeerUp(ReplicaId, Option<u64>),
     /// The link to B is lost, or was not to be had.
     PeerDown(String),
     /// A save is durable, or why it is not.

@@ -11,7 +11,7 @@ use common::problem::Problem;
 use common::side::Side;
 use common::time::Moment;
 use common::tree::Tree;
-use common::wire::message::{Content, Order, ReplicaId};
+use common::wire::message::{Content, Order, Peer};
 
 use super::Coordinator;
 use super::action::{Action, Note};
@@ -30,9 +30,9 @@ pub(super) enum Halt {
     /// B is not the replica that the archive is about.
     OtherPeer {
         /// The one that the archive is about.
-        known: ReplicaId,
-        /// The one that is there.
-        found: ReplicaId,
+        known: Peer,
+        /// The one that is there: another one, or the same as it once was.
+        found: Peer,
     },
     /// What was agreed cannot be remembered.
     CannotSave(String),
@@ -42,10 +42,19 @@ impl Halt {
     fn words(&self) -> String {
         match self {
             Halt::MassLoss { side, detail, .. } => format!("side {side}: {detail}"),
-            Halt::OtherPeer { known, found } => format!(
-                "server B has another replica ({found}) than the one known here ({known}); \
-                 approving starts anew: both sides are united and nothing is deleted"
-            ),
+            Halt::OtherPeer { known, found } => {
+                let what = if known.id != found.id {
+                    format!("has another replica ({}) than the one known here", found.id)
+                } else if found.met < known.met {
+                    "has an old copy of its replica".to_string()
+                } else {
+                    "has met a newer state of server A than this one".to_string()
+                };
+                format!(
+                    "server B {what}; approving starts anew: both sides are united and nothing \
+                     is deleted"
+                )
+            }
             Halt::CannotSave(reason) => format!("the archive cannot be saved: {reason}"),
         }
     }
@@ -195,8 +204,9 @@ impl Coordinator {
                     self.lately[side].take();
                     format!("what side {side} removed or overwrote goes to the other side")
                 }
-                Halt::OtherPeer { found, .. } => {
-                    self.forget_archive(found);
+                Halt::OtherPeer { known, found } => {
+                    self.forget_archive();
+                    self.meet(Peer { id: found.id, met: known.met.max(found.met) }, out);
                     "both sides are united; nothing is deleted".to_string()
                 }
                 Halt::CannotSave(_) => "saving is tried again".to_string(),
@@ -215,11 +225,9 @@ impl Coordinator {
         format!("approved: {}", done.join("; "))
     }
 
-    fn forget_archive(&mut self, found: ReplicaId) {
+    fn forget_archive(&mut self) {
         self.archive = Tree::default();
         self.files = 0;
-        self.peer = Some(found);
-        self.unsaved.peer = Some(found);
         self.unsaved.forget = true;
         self.unsaved.archive.clear();
         for side in Side::BOTH {

@@ -9,7 +9,7 @@ use common::problem::Problem;
 use common::side::{PerSide, Side};
 use common::tree::Tree;
 use common::wire::client::Link;
-use common::wire::message::{Observation, Order, ReplicaId, Report, Row};
+use common::wire::message::{Observation, Order, Peer, ReplicaId, Report, Row};
 
 use super::Coordinator;
 use super::action::{Action, Note};
@@ -45,6 +45,7 @@ impl Coordinator {
             Report::Outcome { id, outcome } => self.outcome(id, outcome, out),
             Report::Settled { id } => self.desk.settled(id),
             Report::Synced { .. } => {}
+            Report::Met { number } => self.met(number),
             Report::Condition(condition) => {
                 let (old, new) = (&self.conditions[side].halted, &condition.halted);
                 match (old, new) {
@@ -157,7 +158,7 @@ impl Coordinator {
     }
 
     /// B is there. What it says it is must be what the archive is about.
-    pub(super) fn peer_up(&mut self, id: ReplicaId, out: &mut Vec<Action>) {
+    pub(super) fn peer_up(&mut self, id: ReplicaId, met: Option<u64>, out: &mut Vec<Action>) {
         self.link = Link::Connected;
         out.push(Action::Note(Note::Connected));
         self.ready.b = false;
@@ -165,16 +166,37 @@ impl Coordinator {
         self.arriving.b = Arriving::default();
         self.give_up_flights();
         match self.peer {
-            Some(known) if known != id && !self.archive.is_empty() => {
-                self.halt_for(Halt::OtherPeer { known, found: id }, out);
+            // B remembers a meeting before we do: one more than ours is in order.
+            Some(known)
+                if !self.archive.is_empty()
+                    && (known.id != id
+                        || met.is_some_and(|met| met < known.met || met > known.met + 1)) =>
+            {
+                let found = Peer { id, met: met.unwrap_or(0) };
+                self.halt_for(Halt::OtherPeer { known, found }, out);
             }
-            Some(known) if known == id => {}
-            _ => {
-                self.peer = Some(id);
-                self.unsaved.peer = Some(id);
+            known => {
+                let ours = known.filter(|known| known.id == id).map_or(0, |known| known.met);
+                self.meet(Peer { id, met: ours.max(met.unwrap_or(0)) }, out);
             }
         }
         out.push(Action::Order(Side::B, Order::Inventory));
+    }
+
+    /// From now on the archive is about this replica, and both remember that they met.
+    pub(super) fn meet(&mut self, peer: Peer, out: &mut Vec<Action>) {
+        if self.peer != Some(peer) {
+            self.peer = Some(peer);
+            self.unsaved.peer = Some(peer);
+        }
+        out.push(Action::Order(Side::B, Order::Meet { number: peer.met + 1 }));
+    }
+
+    fn met(&mut self, number: u64) {
+        if let Some(peer) = &mut self.peer {
+            peer.met = number;
+            self.unsaved.peer = Some(*peer);
+        }
     }
 
     /// B is away. What was under way there is decided anew when it is back.

@@ -33,7 +33,7 @@ use common::side::{PerSide, Side};
 use common::time::Moment;
 use common::tree::Tree;
 use common::wire::client::{Answer, Link};
-use common::wire::message::{Condition, Order, OrderId, ReplicaId};
+use common::wire::message::{Condition, Order, OrderId, Peer};
 
 use crate::locks::LockTable;
 use crate::pending::queue::PendingQueue;
@@ -54,7 +54,7 @@ pub struct Remembered {
     /// What both sides last agreed on.
     pub archive: Tree,
     /// The replica of B that the archive is about.
-    pub peer: Option<ReplicaId>,
+    pub peer: Option<Peer>,
     /// The locks.
     pub locks: LockTable,
     /// The held edits, from the pending directory.
@@ -81,7 +81,7 @@ pub struct Coordinator {
     number: u64,
     now: Now,
     archive: Tree,
-    peer: Option<ReplicaId>,
+    peer: Option<Peer>,
     seen: PerSide<Tree>,
     problems: PerSide<BTreeMap<RelPath, Problem>>,
     conditions: PerSide<Condition>,
@@ -185,7 +185,7 @@ impl Coordinator {
         self.number += 1;
         match event {
             Event::Reported(side, report) => self.take_report(side, report, out),
-            Event::PeerUp(id) => self.peer_up(id, out),
+            Event::PeerUp(id, met) => self.peer_up(id, met, out),
             Event::PeerDown(reason) => self.peer_down(reason, out),
             Event::Saved(id, result) => self.saved(id, result, out),
             Event::NotDurable(paths) => self.not_durable(paths),

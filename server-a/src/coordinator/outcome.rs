@@ -4,7 +4,6 @@ use common::change::{Change, Operation, Outcome};
 use common::entry::{Entry, same};
 use common::path::RelPath;
 use common::reconcile::Conflict;
-use common::side::Side;
 use common::wire::message::{Order, OrderId};
 
 use super::Coordinator;
@@ -37,7 +36,7 @@ impl Coordinator {
         match outcome {
             Outcome::Done { now, aside } => {
                 self.waits.clear(path);
-                out.push(Action::Note(note_of(side, change)));
+                out.push(Action::Note(Note::Done(side, flight.operation.clone())));
                 if let Some(copy) = aside {
                     out.push(Action::Note(Note::Conflict {
                         path: path.clone(),
@@ -84,7 +83,7 @@ impl Coordinator {
         match outcome {
             Outcome::Done { .. } => {
                 self.renamed(flight.side, from, to);
-                out.push(Action::Note(Note::Renamed(flight.side, from.clone(), to.clone())));
+                out.push(Action::Note(Note::Done(flight.side, flight.operation.clone())));
             }
             Outcome::Stale { now } => {
                 let edited = now.as_ref().is_some_and(|now| !now.same(before) && !now.is_dir());
@@ -105,15 +104,5 @@ impl Coordinator {
     pub(super) fn note_conflict(&self, conflict: Conflict, out: &mut Vec<Action>) {
         let Conflict { path, copy, loser } = conflict;
         out.push(Action::Note(Note::Conflict { path, loser, copy }));
-    }
-}
-
-fn note_of(side: Side, change: &Change) -> Note {
-    let path = change.path.clone();
-    match (&change.before, &change.after) {
-        (_, None) => Note::Deleted(side, path),
-        (None, Some(after)) => Note::Created(side, path, after.as_file().map(|f| f.size)),
-        (Some(before), Some(after)) if before.same_content(after) => Note::Touched(side, path),
-        (Some(_), Some(after)) => Note::Modified(side, path, Entry::size(after)),
     }
 }

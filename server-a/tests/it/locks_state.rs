@@ -32,11 +32,11 @@ fn a_lock_expires_only_when_it_was_given_a_time_and_at_that_time() {
     let long = Wish { ttl_s: Some(u64::MAX), ..wish("long", "ann") };
     table.lock(long, at(5)).expect("granted");
     assert_eq!(table.next_expiry(), Some(at(10)));
-    assert_eq!(table.expired(at(9)), []);
+    assert_eq!(table.expired(at(9)), Vec::<u64>::new());
     assert_eq!(table.expired(at(10)), [soon]);
     assert_eq!(table.expired(at(i64::MAX - 1)), [late, soon], "by path");
     table.begin_drain(soon, DrainMode::Apply);
-    assert_eq!(table.expired(at(15)), [], "it is being unlocked already");
+    assert_eq!(table.expired(at(15)), Vec::<u64>::new(), "it is being unlocked already");
     assert_eq!(table.next_expiry(), Some(at(20)));
 }
 
@@ -95,7 +95,7 @@ fn the_bytes_of_a_lock_are_frozen() {
         expires: None,
         state: LockState::Draining(DrainMode::KeepA),
     };
-    let bytes = common::store::cbor::to_vec(&lock).expect("written");
+    let bytes = common::wire::cbor::to_vec(&lock).expect("written");
     crate::pending_directory::golden("lock", &bytes);
-    assert_eq!(common::store::cbor::from_slice::<Lock>(&bytes).expect("read"), lock);
+    assert_eq!(common::wire::cbor::from_slice::<Lock>(&bytes).expect("read"), lock);
 }

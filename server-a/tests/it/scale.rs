@@ -9,7 +9,7 @@ use common::reconcile::safety::Limits;
 use common::side::Side;
 use common::time::{Moment, Timestamp};
 use common::tree::Tree;
-use common::wire::message::{Observation, Order, ReplicaId, Report, Row};
+use common::wire::message::{Observation, Order, Peer, ReplicaId, Report, Row};
 use server_a::coordinator::action::Action;
 use server_a::coordinator::event::{Event, Now};
 use server_a::coordinator::{Coordinator, Remembered};
@@ -30,14 +30,14 @@ impl Obedient {
     fn new(archive: Tree, a: &[(RelPath, Entry)], b: &[(RelPath, Entry)]) -> Obedient {
         let coordinator = Coordinator::new(Remembered {
             archive,
-            peer: Some(ReplicaId(1)),
+            peer: Some(Peer { id: ReplicaId(1), met: 0 }),
             locks: LockTable::default(),
             queue: PendingQueue::rebuild([], 1, HeldLimits::default()),
             epoch: 1,
             limits: Limits { files_min: u64::MAX, ..Limits::default() },
         });
         let mut world = Obedient { coordinator, todo: VecDeque::new(), commits: 0, actions: 0 };
-        world.tell(Event::PeerUp(ReplicaId(1)));
+        world.tell(Event::PeerUp(ReplicaId(1), None));
         for (side, rows) in [(Side::A, a), (Side::B, b)] {
             for part in rows.chunks(1000) {
                 let report =

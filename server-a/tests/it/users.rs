@@ -109,10 +109,9 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
         }
         12..=15 if there.is_some() => {
             let to = some_path(replica, rng);
-            if !rename(replica, &at, &to, account) {
-                return;
+            if rename(replica, &at, &to, account) {
+                world.say(|| format!("{side}'s user renamed `{at}` to `{to}`"));
             }
-            world.say(|| format!("{side}'s user renamed `{at}` to `{to}`"));
             return;
         }
         16 => {
@@ -133,19 +132,40 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
         }
         // A copy of something, or a version of before.
         19 if !is_dir && replica.has_parent(&at) => {
-            let files: Vec<File> =
-                replica.tree.values().filter_map(|n| n.entry.as_file().cloned()).collect();
-            let Some(file) = rng.pick(&files).cloned() else { return };
+            let Some(file) = some_file(replica, rng) else { return };
             account.supersede(there.as_ref());
             let modified = Timestamp { seconds, nanos: 2 };
             // Whether it lives on is not for this copy to say: it may be no change at all.
-            let new = Entry::File(File { modified, ..file });
-            replica.put(&at, Some(new));
+            replica.put(&at, Some(Entry::File(File { modified, ..file })));
             "copied to"
         }
         _ => return,
     };
     world.say(|| format!("{side}'s user {did} `{at}`"));
+}
+
+fn some_file(replica: &Replica, rng: &mut Rng) -> Option<File> {
+    let files: Vec<File> =
+        replica.tree.values().filter_map(|n| n.entry.as_file().cloned()).collect();
+    rng.pick(&files).cloned()
+<<<<<<< HEAD
+=======
+}
+
+fn chmod(replica: &mut Replica, at: &RelPath, there: Option<Entry>) -> bool {
+    match there {
+        Some(Entry::File(f)) => {
+            let mode = if f.mode == 0o644 { 0o755 } else { 0o644 };
+            replica.modify(at, Entry::File(File { mode, ..f }));
+        }
+        Some(Entry::Dir { mode }) => {
+            let mode = if mode == 0o755 { 0o700 } else { 0o755 };
+            replica.modify(at, Entry::Dir { mode });
+        }
+        _ => return false,
+    }
+    true
+>>>>>>> d215eddc6052f67faedc5f4ec0f8dae60cc789d7
 }
 
 /// The same with other permissions; a link has none.

@@ -13,12 +13,21 @@ use common::side::{PerSide, Side};
 use common::time::{Moment, Timestamp};
 use common::tree::Tree;
 use common::wire::client::{Answer, DrainMode, Request};
-use common::wire::message::{Content, Order, OrderId, ReplicaId, Report};
+<<<<<<< HEAD
+use common::wire::message::{Content, Order, OrderId, Peer, ReplicaId, Report};
 use server_a::coordinator::action::{Action, Batch, Note};
 use server_a::coordinator::event::{ClientId, Event, HoldFailure, Now, SaveId};
 use server_a::coordinator::{Coordinator, Remembered};
 use server_a::locks::{LockState, LockTable};
 use server_a::pending::queue::{HeldEdit, HeldLimits, PendingQueue};
+=======
+use common::wire::message::{Content, Order, OrderId, ReplicaId, Report};
+use server_a::coordinator::Coordinator;
+use server_a::coordinator::action::{Action, Batch, Note};
+use server_a::coordinator::event::{ClientId, Event, HoldFailure, Now, SaveId};
+use server_a::locks::LockState;
+use server_a::pending::queue::HeldEdit;
+>>>>>>> d215eddc6052f67faedc5f4ec0f8dae60cc789d7
 
 use crate::model::{Replica, content};
 
@@ -26,7 +35,7 @@ use crate::model::{Replica, content};
 #[derive(Default)]
 pub(crate) struct Durable {
     pub(crate) archive: Tree,
-    pub(crate) peer: Option<ReplicaId>,
+    pub(crate) peer: Option<Peer>,
     pub(crate) locks: LockTable,
     pub(crate) pending: BTreeMap<u64, HeldEdit>,
     next_seq: u64,
@@ -47,6 +56,8 @@ pub(crate) struct World {
     pub(crate) now: Now,
     pub(crate) link: bool,
     pub(crate) replica: ReplicaId,
+    /// How many meetings B remembers.
+    pub(crate) met: Option<u64>,
     pub(crate) limits: Limits,
     pub(crate) durable: Durable,
     pub(crate) orders: PerSide<VecDeque<Order>>,
@@ -87,6 +98,7 @@ impl World {
             now: Now { moment: Moment(0), wall },
             link: false,
             replica: ReplicaId(7),
+            met: None,
             limits,
             durable,
             orders: PerSide::default(),
@@ -164,7 +176,7 @@ impl World {
     pub(crate) fn connect(&mut self) {
         if !self.link {
             self.link = true;
-            self.tell(Event::PeerUp(self.replica));
+            self.tell(Event::PeerUp(self.replica, self.met));
         }
     }
 
@@ -233,6 +245,10 @@ impl World {
             }
             Order::Rescan { .. } => self.look_all(side),
             Order::Sync { .. } | Order::Approve => {}
+            Order::Meet { number } => {
+                self.met = Some(number);
+                self.tell(Event::Reported(side, Report::Met { number }));
+            }
         }
         true
     }
