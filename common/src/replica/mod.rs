@@ -3,6 +3,12 @@
 //! All access goes through [`root::Root`], an open handle on the directory, component by
 //! component, so that no link and no `..` leads out of it. This code blocks, and runs on threads
 //! of its own; it has no opinion: what to do is decided by the coordinator.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the disk, its threads and their mailboxes"
+)]
+
 pub mod apply;
 pub mod barrier;
 pub mod claim;

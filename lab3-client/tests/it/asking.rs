@@ -147,15 +147,8 @@ fn json_has_the_promised_shapes() {
     assert!(modified.ends_with('Z') && modified.contains('T'), "RFC 3339: {modified}");
     let locks = system.json(&["locks"]);
     assert_eq!(sorted(&keys(&locks["locks"][0])), lock);
-<<<<<<< HEAD
-    assert_eq!(
-        (&locks["locks"][0]["held"], &locks["locks"][0]["comment"]),
-        (&json!(1), &json!("why"))
-    );
-=======
     let lock = &locks["locks"][0];
     assert_eq!((&lock["held"], &lock["comment"]), (&json!(1), &json!("why")));
->>>>>>> d215eddc6052f67faedc5f4ec0f8dae60cc789d7
     let held = system.json(&["held", "f"]);
     assert_eq!(sorted(&keys(&held["held"][0])), sorted(&["seq", "path", "op", "size", "time"]));
     assert_eq!((&held["held"][0]["op"], &held["held"][0]["size"]), (&json!("write"), &json!(4)));

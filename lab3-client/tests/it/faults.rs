@@ -118,10 +118,8 @@ fn holds(system: &System, left: &[(String, Option<String>)]) {
 #[test]
 fn no_kill_at_any_moment_loses_or_invents_anything() {
     let mut system = System::started();
-    let workers = [
-        Worker::start(system.a.clone(), "ann", 1),
-        Worker::start(system.b.clone(), "bob", 2),
-    ];
+    let workers =
+        [Worker::start(system.a.clone(), "ann", 1), Worker::start(system.b.clone(), "bob", 2)];
     let mut dice = Dice(42);
     for round in 0..40 {
         let side = if round % 2 == 0 { Side::A } else { Side::B };
@@ -144,10 +142,8 @@ fn no_cut_of_the_link_loses_or_invents_anything() {
     let proxy = Proxy::to(system.port_b);
     system.peer = proxy.port;
     system.start();
-    let workers = [
-        Worker::start(system.a.clone(), "ann", 3),
-        Worker::start(system.b.clone(), "bob", 4),
-    ];
+    let workers =
+        [Worker::start(system.a.clone(), "ann", 3), Worker::start(system.b.clone(), "bob", 4)];
     let mut dice = Dice(7);
     for round in 1..=25 {
         proxy.cut_after(dice.below(20_000));

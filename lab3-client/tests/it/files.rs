@@ -284,6 +284,7 @@ fn directories_that_cannot_be_watched_are_polled_and_said_so() {
         put(&system.b, format!("d{n}/f"), "edited");
     }
     let nodes = system.agree();
-    let edited = nodes.values().filter(|n| matches!(n, Node::File { content, .. } if content == b"edited"));
+    let edited =
+        nodes.values().filter(|n| matches!(n, Node::File { content, .. } if content == b"edited"));
     assert_eq!(edited.count(), 5, "a barrier looks at what is polled: {nodes:?}");
 }

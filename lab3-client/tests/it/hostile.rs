@@ -85,7 +85,8 @@ impl Raw {
     /// What becomes of an operation.
     fn outcome(&mut self, of: u64) -> Option<common::change::Outcome> {
         loop {
-            if let PeerMessage::Report(Report::Outcome { id: OrderId(id), outcome }) = self.hear()?
+            if let PeerMessage::Report(Report::Outcome { id: OrderId(id), outcome }) =
+                self.hear()?
                 && id == of
             {
                 return Some(outcome);

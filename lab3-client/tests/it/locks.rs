@@ -319,14 +319,8 @@ fn a_lock_with_a_time_ends_by_itself() {
     let said = system.ok(&["-lock", "f", "--ttl", "4s"]);
     assert!(said.starts_with("locked `f` until "), "{said}");
     put(&system.b, "f", "by b");
-<<<<<<< HEAD
-    until("it is held", || {
-        system.held(&[]).len() == 1 || text(&system.a, "f").as_deref() != Some("old")
-    });
-=======
     let has_moved = || text(&system.a, "f").as_deref() != Some("old");
     until("it is held", || system.held(&[]).len() == 1 || has_moved());
->>>>>>> d215eddc6052f67faedc5f4ec0f8dae60cc789d7
     until("the lock ends", || system.ok(&["locks", "--json"]).contains("\"locks\":[]"));
     system.agree_on(&[("f", "by b")]);
 }

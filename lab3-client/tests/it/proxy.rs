@@ -79,7 +79,8 @@ impl Proxy {
 impl Shared {
     /// Takes bytes out of the budget; answers what it was before.
     fn take(&self, count: u64) -> u64 {
-        let spend = |left: u64| Some(if left == u64::MAX { left } else { left.saturating_sub(count) });
+        let spend =
+            |left: u64| Some(if left == u64::MAX { left } else { left.saturating_sub(count) });
         let (set, get) = (Ordering::SeqCst, Ordering::SeqCst);
         self.budget.fetch_update(set, get, spend).unwrap_or_default()
     }

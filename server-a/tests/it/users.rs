@@ -109,9 +109,10 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
         }
         12..=15 if there.is_some() => {
             let to = some_path(replica, rng);
-            if rename(replica, &at, &to, account) {
-                world.say(|| format!("{side}'s user renamed `{at}` to `{to}`"));
+            if !rename(replica, &at, &to, account) {
+                return;
             }
+            world.say(|| format!("{side}'s user renamed `{at}` to `{to}`"));
             return;
         }
         16 => {
@@ -136,7 +137,8 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
             account.supersede(there.as_ref());
             let modified = Timestamp { seconds, nanos: 2 };
             // Whether it lives on is not for this copy to say: it may be no change at all.
-            replica.put(&at, Some(Entry::File(File { modified, ..file })));
+            let new = Entry::File(File { modified, ..file });
+            replica.put(&at, Some(new));
             "copied to"
         }
         _ => return,
@@ -148,24 +150,6 @@ fn some_file(replica: &Replica, rng: &mut Rng) -> Option<File> {
     let files: Vec<File> =
         replica.tree.values().filter_map(|n| n.entry.as_file().cloned()).collect();
     rng.pick(&files).cloned()
-<<<<<<< HEAD
-=======
-}
-
-fn chmod(replica: &mut Replica, at: &RelPath, there: Option<Entry>) -> bool {
-    match there {
-        Some(Entry::File(f)) => {
-            let mode = if f.mode == 0o644 { 0o755 } else { 0o644 };
-            replica.modify(at, Entry::File(File { mode, ..f }));
-        }
-        Some(Entry::Dir { mode }) => {
-            let mode = if mode == 0o755 { 0o700 } else { 0o755 };
-            replica.modify(at, Entry::Dir { mode });
-        }
-        _ => return false,
-    }
-    true
->>>>>>> d215eddc6052f67faedc5f4ec0f8dae60cc789d7
 }
 
 /// The same with other permissions; a link has none.

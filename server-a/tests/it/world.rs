@@ -13,21 +13,12 @@ use common::side::{PerSide, Side};
 use common::time::{Moment, Timestamp};
 use common::tree::Tree;
 use common::wire::client::{Answer, DrainMode, Request};
-<<<<<<< HEAD
 use common::wire::message::{Content, Order, OrderId, Peer, ReplicaId, Report};
 use server_a::coordinator::action::{Action, Batch, Note};
 use server_a::coordinator::event::{ClientId, Event, HoldFailure, Now, SaveId};
 use server_a::coordinator::{Coordinator, Remembered};
 use server_a::locks::{LockState, LockTable};
 use server_a::pending::queue::{HeldEdit, HeldLimits, PendingQueue};
-=======
-use common::wire::message::{Content, Order, OrderId, ReplicaId, Report};
-use server_a::coordinator::Coordinator;
-use server_a::coordinator::action::{Action, Batch, Note};
-use server_a::coordinator::event::{ClientId, Event, HoldFailure, Now, SaveId};
-use server_a::locks::LockState;
-use server_a::pending::queue::HeldEdit;
->>>>>>> d215eddc6052f67faedc5f4ec0f8dae60cc789d7
 
 use crate::model::{Replica, content};
 

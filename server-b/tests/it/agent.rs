@@ -146,7 +146,7 @@ async fn a_second_coordinator_and_a_client_are_refused_with_a_reason() {
         let refused = Coordinator::dial(address, 2).await.err().expect("refused").to_string();
         assert!(refused.contains("another server A is connected"), "{refused}");
         let client = Hello::new(Role::Client, None);
-        let refused = connect(address, &client, HANDSHAKE_TIME).await.err().expect("refused");
+        let refused = connect(address, &client, HANDSHAKE_TIME).await.expect_err("refused");
         assert!(refused.to_string().contains("clients talk to server A"), "{refused}");
         assert_eq!(first.inventory().await, Vec::<RelPath>::new(), "the first one is still served");
     })
