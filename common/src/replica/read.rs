@@ -98,13 +98,12 @@ fn is_replaced(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|e| replaced.contains(&e))
 }
 
+/// Digest, size, and the bytes when they are kept.
+type Digested = (Digest, u64, Option<Vec<u8>>);
+
 /// Digests what is left of a file, and keeps it when told to; nothing when it is seen to change
 /// meanwhile. Of a file that grew only so much is kept as it had.
-fn digest(
-    file: &mut File,
-    before: &Stamp,
-    keep: bool,
-) -> io::Result<Option<(Digest, u64, Option<Vec<u8>>)>> {
+fn digest(file: &mut File, before: &Stamp, keep: bool) -> io::Result<Option<Digested>> {
     let size = before.size;
     let room = usize::try_from(size).unwrap_or(usize::MAX).saturating_add(1);
     let mut piece = vec![0; room.clamp(4096, PIECE_BYTES_MAX)];
