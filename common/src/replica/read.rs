@@ -15,10 +15,15 @@ use crate::entry::{Entry, File as FileEntry};
 use crate::limits::PIECE_BYTES_MAX;
 use crate::replica::known::Row;
 use crate::replica::root::{open_file_at, stamp_of, stat_at};
+use crate::replica::stamp::Stamp;
 use crate::sys::{Lease, Leased};
 
 /// How often a file is read before it is left for later.
 const TRIES: u32 = 3;
+
+/// So often it is looked whether the file still is the one that reading began with: one that is
+/// being written is not read to its end in vain.
+const LOOK_EVERY_BYTES: u64 = 8 << 20;
 
 /// What came of reading a file.
 #[derive(Debug)]
@@ -70,7 +75,9 @@ pub fn content(
         if FileType::from_raw_mode(before.mode as _) != FileType::RegularFile {
             return Ok(Content::Replaced);
         }
-        let (digest, size, bytes) = digest(&mut file, before.size, before.size <= keep)?;
+        let Some((digest, size, bytes)) = digest(&mut file, &before, before.size <= keep)? else {
+            continue;
+        };
         let after = stamp_of(&rustix::fs::fstat(&file)?);
         if before != after || stat_at(directory, name)? != Some(after) {
             continue;
@@ -91,14 +98,18 @@ fn is_replaced(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|e| replaced.contains(&e))
 }
 
-/// Digests what is left of a file, and keeps it when told to. Of a file that grew meanwhile only
-/// so much is kept as it had.
-fn digest(file: &mut File, size: u64, keep: bool) -> io::Result<(Digest, u64, Option<Vec<u8>>)> {
+/// Digest, size, and the bytes when they are kept.
+type Digested = (Digest, u64, Option<Vec<u8>>);
+
+/// Digests what is left of a file, and keeps it when told to; nothing when it is seen to change
+/// meanwhile. Of a file that grew only so much is kept as it had.
+fn digest(file: &mut File, before: &Stamp, keep: bool) -> io::Result<Option<Digested>> {
+    let size = before.size;
     let room = usize::try_from(size).unwrap_or(usize::MAX).saturating_add(1);
     let mut piece = vec![0; room.clamp(4096, PIECE_BYTES_MAX)];
     let mut hasher = Hasher::default();
     let mut kept = keep.then(Vec::new);
-    let mut done: u64 = 0;
+    let (mut done, mut next_look) = (0_u64, LOOK_EVERY_BYTES);
     loop {
         let n = match file.read(&mut piece) {
             Ok(0) => break,
@@ -111,9 +122,15 @@ fn digest(file: &mut File, size: u64, keep: bool) -> io::Result<(Digest, u64, Op
         if done > size {
             break;
         }
+        if done >= next_look {
+            next_look = done + LOOK_EVERY_BYTES;
+            if stamp_of(&rustix::fs::fstat(&*file)?) != *before {
+                return Ok(None);
+            }
+        }
         if let Some(kept) = &mut kept {
             kept.extend_from_slice(&piece[..n]);
         }
     }
-    Ok((hasher.finish(), done, kept))
+    Ok(Some((hasher.finish(), done, kept)))
 }
