@@ -127,6 +127,7 @@ impl Visit for Words {
             "path" => write!(self.path, "{value:?}"),
             "bytes" => write!(self.rest, " ({value:?} bytes)"),
             "to" => write!(self.rest, " to `{value:?}`"),
+            "copy" => write!(self.rest, " as `{value:?}`"),
             "why" => write!(self.rest, ": {value:?}"),
             name => write!(self.rest, " {name}={value:?}"),
         };

@@ -9,7 +9,7 @@ use crate::coordinator::action::Note;
 pub(crate) fn tell(note: &Note) {
     match note {
         Note::Conflict { path, loser, copy } => {
-            info!(direction = %loser, %path, to = %copy, "conflict: kept a version of");
+            info!(direction = %loser, %path, %copy, "conflict: kept this side's version of");
         }
         Note::Held(path, count) => info!(direction = "B→A", %path, held = count, "held an edit of"),
         Note::Drained(path, seq) => info!(direction = "B→A", %path, seq, "applied a held edit of"),

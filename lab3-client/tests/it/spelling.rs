@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 
 use common::wire::client::{Answer, DrainMode, Request, Target};
-use lab3_client::cli::{Command, DEFAULT_SERVER, parse};
+use lab3_client::cli::{Command, parse};
+use lab3_client::request::DEFAULT_SERVER;
 
 use crate::fake_a::{FakeA, Lab3, path};
 

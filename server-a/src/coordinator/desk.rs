@@ -9,7 +9,7 @@ use std::ops::Bound;
 
 use common::path::RelPath;
 use common::side::Side;
-use common::time::Moment;
+use common::time::{Moment, Timestamp};
 use common::wire::client::{
     Answer, DrainMode, Receipt, Refusal, RefusalKind, Request, Target, Waited, WaitingRow,
 };
@@ -183,6 +183,7 @@ impl Coordinator {
     /// Tries to answer; says whether it did.
     fn answer(&mut self, client: ClientId, ask: &Ask, late: bool, out: &mut Vec<Action>) -> bool {
         let answer = match &ask.request {
+            Request::List if !late && !self.holds.is_empty() => return false,
             Request::List => {
                 let cursor = Cursor { number: self.number, after: None };
                 self.desk.cursors.insert(client, cursor);
@@ -444,7 +445,7 @@ fn receipt(path: RelPath, mode: DrainMode) -> Receipt {
 fn lock_refused(error: &LockError) -> Refusal {
     let (kind, hint) = match error {
         LockError::Foreign(lock) => {
-            let mut hint = format!("locked since {}", lock.since.rfc3339());
+            let mut hint = format!("locked since {}", whole_seconds(lock.since));
             if let Some(comment) = &lock.comment {
                 hint.push_str(&format!(", saying {comment:?}"));
             }
@@ -460,4 +461,9 @@ fn lock_refused(error: &LockError) -> Refusal {
         }
     };
     Refusal { kind, message: error.to_string(), hint }
+}
+
+/// A time as people read it.
+fn whole_seconds(time: Timestamp) -> String {
+    Timestamp { nanos: 0, ..time }.rfc3339()
 }

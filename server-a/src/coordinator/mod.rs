@@ -284,7 +284,8 @@ impl Coordinator {
 
     fn withhold(&mut self, path: &RelPath, reason: Reason, out: &mut Vec<Action>) {
         let words = reason.words();
-        let silent = matches!(reason, Reason::Ignored(_) | Reason::Restless);
+        let silent =
+            matches!(reason, Reason::Ignored(_) | Reason::Restless | Reason::Locked { .. });
         if self.waits.set(path, reason, self.now) && !silent {
             out.push(Action::Note(Note::Waits(path.clone(), words)));
         }
