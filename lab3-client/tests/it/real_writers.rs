@@ -60,10 +60,8 @@ fn what_is_stored_through_a_mapping_arrives() {
 #[test]
 fn editors_of_every_sort_leave_one_file_and_no_conflict() {
     let system = System::holding(&[("text", "old one\n")]);
-    let mut words = vec!["old".to_owned()];
-    let mut edit = |command: &mut Command, word: &str| {
+    let edit = |command: &mut Command, word: &str| {
         done(command.arg(system.a.join("text")));
-        words.push(word.to_owned());
         system.agree_on(&[("text", &format!("{word} one\n"))]);
     };
     edit(Command::new("sed").args(["-i", "s/old/sed/"]), "sed");
@@ -81,7 +79,6 @@ fn editors_of_every_sort_leave_one_file_and_no_conflict() {
         skip("editors_of_every_sort_leave_one_file_and_no_conflict", "vim is not installed");
     }
     assert!(!system.server(Side::A).said().contains("conflict"));
-    drop(words);
 }
 
 /// A content that tells whether it is whole.
