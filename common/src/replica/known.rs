@@ -73,6 +73,8 @@ struct Inner {
     asked: bool,
     /// The condition that was last reported; an inventory ends with it.
     condition: Option<Condition>,
+    /// Answers that are due after the inventory.
+    promised: Vec<Report>,
 }
 
 impl Known {
@@ -267,11 +269,16 @@ impl Known {
         }
         let problems = inner.problems.iter().map(|(p, q)| (p.clone(), q.clone())).collect();
         (self.report)(Report::Inventory { rows, problems, last: true });
+        for report in std::mem::take(&mut inner.promised) {
+            (self.report)(report);
+        }
     }
 
     /// Nobody listens any more; nothing is reported until the next inventory.
     pub fn hush(&self) {
-        self.lock().asked = false;
+        let mut inner = self.lock();
+        inner.asked = false;
+        inner.promised.clear();
     }
 
     /// Reports something even if no inventory was asked for yet.
@@ -285,6 +292,12 @@ impl Known {
         let mut inner = self.lock();
         if let Report::Condition(condition) = &report {
             inner.condition = Some(condition.clone());
+        }
+        if !inner.asked && matches!(report, Report::Settled { .. } | Report::Synced { .. }) {
+            // Somebody waits for this, and will have heard everything before it only with the
+            // inventory that is about to be told.
+            inner.promised.push(report);
+            return;
         }
         inner.say(&self.report, report);
     }

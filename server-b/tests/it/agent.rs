@@ -171,3 +171,33 @@ async fn nothing_is_said_before_somebody_asks() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_barrier_that_overtakes_the_inventory_is_answered_after_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for n in 0..2000 {
+        fs::write(dir.path().join(format!("f{n}")), "x").expect("written");
+    }
+    with_server_b(dir.path(), async |address| {
+        // The first look at everything is still under way when these arrive.
+        let mut a = Coordinator::dial(address, 1).await.expect("let in");
+        a.order(Order::Settle { id: OrderId(1) });
+        a.order(Order::Inventory);
+        a.order(Order::Settle { id: OrderId(2) });
+        let mut told = false;
+        for want in [1, 2] {
+            while a
+                .report(|report| match report {
+                    Report::Inventory { last, .. } => Some(last.then_some(0)),
+                    Report::Settled { id } => Some(Some(id.0)),
+                    _ => None,
+                })
+                .await
+                .inspect(|what| told |= *what == 0)
+                != Some(want)
+            {}
+            assert!(told, "the barrier is passed when everything before it was told");
+        }
+    })
+    .await;
+}
