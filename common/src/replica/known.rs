@@ -245,7 +245,7 @@ impl Known {
             inner.rename(from, to);
         }
         for (path, row) in left {
-            inner.problems.remove(&path);
+            // A problem there stays until a look finds it gone, and says so.
             inner.put(path, row);
         }
         inner.say(&self.report, report);

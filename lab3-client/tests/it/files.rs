@@ -239,7 +239,6 @@ fn running_out_of_descriptors_deletes_nothing() {
 
 /// When there are descriptors again, all goes on without a restart (G05).
 #[test]
-#[ignore = "the observer stands still after its watches were made anew without descriptors"]
 fn with_descriptors_again_all_goes_on() {
     for side in Side::BOTH {
         whole_again(&out_of_descriptors(side));
