@@ -3,10 +3,11 @@
 use common::entry::{Entry, Kind, same};
 use common::limits::ROWS_PER_MESSAGE_MAX;
 use common::path::RelPath;
+use common::problem::ProblemKind;
 use common::side::Side;
 use common::wire::client::{
     Answer, Generation, HeldRow, ListingPart, ListingRow, LockRow, PathStatus, ProblemRow, State,
-    Status, Target,
+    Status, Target, WaitingRow,
 };
 
 use super::Coordinator;
@@ -139,6 +140,27 @@ impl Coordinator {
             waiting: self.waits.rows(Some(path), self.now, ROWS_MAX),
             problems: self.problem_rows(Some(path)),
         }
+    }
+
+    /// What could not be read, and so may hold something that the other side lacks.
+    pub(super) fn unread_rows(&self) -> Vec<WaitingRow> {
+        let unread = |side: Side| {
+            let problems = self.problems[side].iter();
+            problems.filter(|(_, p)| p.kind == ProblemKind::Unreadable).map(move |row| (side, row))
+        };
+        let named = |path: &RelPath| self.waits.reason(path).is_some();
+        unread(Side::A)
+            .chain(unread(Side::B))
+            .filter(|(_, (path, _))| !named(path))
+            .take(ROWS_MAX)
+            .map(|(side, (path, problem))| WaitingRow {
+                path: path.clone(),
+                side: Some(side),
+                reason: problem.detail.clone(),
+                since: self.now.wall,
+                next_try: None,
+            })
+            .collect()
     }
 
     fn problem_rows(&self, path: Option<&RelPath>) -> Vec<ProblemRow> {

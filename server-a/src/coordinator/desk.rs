@@ -228,17 +228,17 @@ impl Coordinator {
         let settled = ask.settling.is_empty() && self.is_idle() && self.drains.is_empty() && saved;
         let standing = self.waits.reasons().any(|(_, reason)| !reason.is_transient());
         let moments = self.waits.reasons().any(|(_, reason)| reason.is_transient());
+        let mut waiting = self.waits.rows(None, self.now, 100);
+        waiting.extend(self.unread_rows());
         if settled && halted.is_none() && away.is_none() {
-            if self.waits.len() == 0 {
+            if waiting.is_empty() {
                 return Some(Waited::Done);
             }
-            if standing && !moments {
-                let waiting = self.waits.rows(None, self.now, 100);
+            if !moments && (standing || self.waits.len() == 0) {
                 return Some(Waited::Waiting { timed_out: false, reason: None, waiting });
             }
         }
         if late || halted.is_some() {
-            let waiting = self.waits.rows(None, self.now, 100);
             let reason = halted.or(away);
             return Some(Waited::Waiting { timed_out: late, reason, waiting });
         }
