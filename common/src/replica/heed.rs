@@ -2,7 +2,9 @@
 
 use crate::dirty::Depth;
 use crate::path::RelPath;
+use crate::replica::known::Finding;
 use crate::replica::observing::Observing;
+use crate::replica::scan::Seen;
 use crate::replica::watch::Hint;
 
 impl Observing {
@@ -55,5 +57,31 @@ impl Observing {
             Ok(Some(stamp)) => stamp.is_file(),
             _ => false,
         }
+    }
+}
+
+impl Observing {
+    /// A newcomer at a name is told when its writer is done. That its predecessor went to another
+    /// name is told at once, in the look that found it there: afterwards nothing would show that
+    /// the two are one file, and the newcomer would pass for it.
+    pub(super) fn left_behind(&self, seen: &mut Seen) {
+        let waiting = seen.again.keys().flatten().filter(|path| !seen.findings.contains_key(*path));
+        let mut left = Vec::new();
+        for path in waiting {
+            let Some(row) = self.known.row(path).filter(|row| !row.entry.is_dir()) else {
+                continue;
+            };
+            let elsewhere = seen.findings.values().any(|finding| {
+                matches!(finding, Finding::Present(now, _) if now.stamp.same_inode(&row.stamp))
+            });
+            let newcomer = || {
+                let stamp = self.root.stat(path);
+                matches!(stamp, Ok(Some(stamp)) if !stamp.same_inode(&row.stamp))
+            };
+            if elsewhere && newcomer() {
+                left.push(path.clone());
+            }
+        }
+        seen.findings.extend(left.into_iter().map(|path| (path, Finding::Absent)));
     }
 }

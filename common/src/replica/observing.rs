@@ -317,6 +317,7 @@ impl Observing {
         if !whole {
             self.mark_other_names(&seen);
         }
+        self.left_behind(&mut seen);
         let touched = self.known.tell(ticket, std::mem::take(&mut seen.findings));
         self.mark_again(touched, seen);
         if whole {
@@ -422,7 +423,8 @@ impl Observing {
         let other_names = std::mem::take(&mut self.other_names);
         self.unsettled |= other_names || !touched.is_empty() || !seen.again.is_empty();
         for path in touched {
-            self.dirty.again(Some(path), Depth::Entry, false, now, COMMIT_MS);
+            // What was found in a directory, or kept us from listing it, was not told either.
+            self.dirty.again(Some(path), Depth::Listing, false, now, COMMIT_MS);
         }
         for (place, (depth, read)) in seen.again {
             let after = if read { QUIET_MS } else { MOVED_MS };

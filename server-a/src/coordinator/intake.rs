@@ -74,8 +74,22 @@ impl Coordinator {
         self.ready[side] = true;
         self.telling[side] = false;
         self.guard_against(side, lost, out);
+        if side == Side::B {
+            self.learn_unheard();
+        }
         if self.ready.a && self.ready.b {
             self.mark_differences();
+        }
+    }
+
+    /// What was under way at B when the link broke, and is found there as it was ordered, was
+    /// carried out: it is no edit of B's user, and both sides had agreed on it.
+    fn learn_unheard(&mut self) {
+        for (path, after) in std::mem::take(&mut self.unheard) {
+            let done = same(self.seen.b.get(&path), after.as_ref());
+            if done && !same(self.archive.get(&path), after.as_ref()) {
+                self.learn(&path, after, Some(Side::A));
+            }
         }
     }
 
@@ -226,6 +240,9 @@ impl Coordinator {
                 && let Some(entry) = &change.after
             {
                 self.restores.insert(change.path.clone(), (Side::B, entry.clone()));
+            }
+            if let (true, Operation::Change(change)) = (flight.repeats, &flight.operation) {
+                self.unheard.insert(change.path.clone(), change.after.clone());
             }
             for path in flight.paths() {
                 self.mark(path);

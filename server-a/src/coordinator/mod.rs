@@ -95,6 +95,8 @@ pub struct Coordinator {
     urgent: BTreeSet<RelPath>,
     dirty: BTreeSet<RelPath>,
     flights: Flights,
+    /// What was ordered of B when the link broke, and what became of it unheard.
+    unheard: BTreeMap<RelPath, Option<Entry>>,
     parked: Parked,
     waits: Waits,
     hints: Hints,
@@ -146,6 +148,7 @@ impl Coordinator {
             urgent: BTreeSet::new(),
             dirty: BTreeSet::new(),
             flights: Flights::default(),
+            unheard: BTreeMap::new(),
             parked: Parked::default(),
             waits: Waits::default(),
             hints: Hints::default(),

@@ -416,23 +416,6 @@ fn renames_and_saves_of_one_file_are_no_mass_loss() {
 }
 
 #[test]
-fn an_old_copy_of_b_halts_and_a_link_that_flaps_does_not() {
-    let mut world = agreed(&["f"]);
-    let old = world.met;
-    for _ in 0..3 {
-        world.disconnect();
-        world.connect();
-        world.settle();
-        assert_eq!(status(&mut world).halted, None);
-    }
-    world.disconnect();
-    world.met = old;
-    world.connect();
-    world.settle();
-    assert!(status(&mut world).halted.is_some_and(|why| why.contains("old copy")));
-}
-
-#[test]
 fn another_replica_halts_and_approval_unites() {
     let mut world = agreed(&["f", "g"]);
     world.disconnect();

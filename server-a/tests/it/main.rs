@@ -6,6 +6,7 @@
     reason = "tests touch the world: real files, sockets, threads and clocks"
 )]
 
+mod broken_links;
 mod coordinator;
 mod locked;
 mod locks_model;
