@@ -4,10 +4,13 @@
 //! and whether somebody may lock or unlock; what is withheld because of it is decided elsewhere.
 //! It is pure: the time comes with the call, and each change is a row for the caller to save.
 //!
+//! A lock follows its file when A's user renames it. Until B has the new name too, the lock covers
+//! both: the old one, under which B's edits are held, and the new one.
+//!
 //! No two locks of different holders are granted that overlap. They may come to when a locked file
 //! is moved below the other's directory; then the nearest lock counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use common::path::RelPath;
@@ -23,7 +26,7 @@ pub const RECOVERED_HOLDER: &str = "recovered";
 pub struct Lock {
     /// Its number; no other lock ever has it.
     pub id: u64,
-    /// What it covers: this path and all below.
+    /// What it covers: this path and all below. B knows it by this name.
     pub path: RelPath,
     /// Who holds it.
     pub holder: String,
@@ -35,6 +38,9 @@ pub struct Lock {
     pub expires: Option<Timestamp>,
     /// Whether it still holds edits back.
     pub state: LockState,
+    /// The name that A's user gave it since, which B has not taken over yet: it is covered too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<RelPath>,
 }
 
 /// Whether a lock still holds edits back.
@@ -52,7 +58,7 @@ impl Lock {
     pub fn row(&self, held: u64) -> LockRow {
         LockRow {
             id: self.id,
-            path: self.path.clone(),
+            path: self.at_a().clone(),
             holder: self.holder.clone(),
             since: self.since,
             comment: self.comment.clone(),
@@ -65,7 +71,25 @@ impl Lock {
     /// Whether a path is the locked one or below it.
     #[must_use]
     pub fn covers(&self, path: &RelPath) -> bool {
-        *path == self.path || path.is_below(&self.path)
+        self.names().any(|name| path == name || path.is_below(name))
+    }
+
+    /// Its name at A.
+    #[must_use]
+    pub fn at_a(&self) -> &RelPath {
+        self.moved.as_ref().unwrap_or(&self.path)
+    }
+
+    /// Its name, and the new one that only A has.
+    pub fn names(&self) -> impl Iterator<Item = &RelPath> {
+        std::iter::once(&self.path).chain(&self.moved)
+    }
+
+    /// The name at A of what B knows by this path.
+    #[must_use]
+    pub fn place_at_a(&self, path: &RelPath) -> RelPath {
+        let moved = self.moved.as_ref().and_then(|moved| rebased(path, &self.path, moved));
+        moved.unwrap_or_else(|| path.clone())
     }
 }
 
@@ -110,6 +134,9 @@ pub enum LockError {
     /// A lock there is being drained.
     #[error("`{}` is being unlocked", .0.path)]
     Draining(Box<Lock>),
+    /// The same holder has a lock there, of a file that has one name at A and another at B.
+    #[error("`{}` is locked under two names: `{}` at B", .0.at_a(), .0.path)]
+    TwoNames(Box<Lock>),
     /// There is no lock of this very path. Holds the one that covers it, if any.
     #[error("`{path}` is not locked")]
     NotLocked {
@@ -125,12 +152,15 @@ pub enum LockError {
 pub struct LockTable {
     by_path: BTreeMap<RelPath, Lock>,
     by_id: BTreeMap<u64, RelPath>,
+    /// The paths of locks by the names that only A has for them.
+    by_moved: BTreeMap<RelPath, RelPath>,
     next_id: u64,
 }
 
 impl Default for LockTable {
     fn default() -> Self {
-        LockTable { by_path: BTreeMap::new(), by_id: BTreeMap::new(), next_id: 1 }
+        let by_moved = BTreeMap::new();
+        LockTable { by_path: BTreeMap::new(), by_id: BTreeMap::new(), by_moved, next_id: 1 }
     }
 }
 
@@ -163,9 +193,13 @@ impl LockTable {
             if lock.state != LockState::Held {
                 return Err(LockError::Draining(Box::new(lock.clone())));
             }
+            if lock.moved.is_some() && !lock.names().any(|name| *name == wish.path) {
+                return Err(LockError::TwoNames(Box::new(lock.clone())));
+            }
         }
         let expires = wish.ttl_s.map(|ttl_s| after(now, ttl_s));
-        if let Some(lock) = self.by_path.get_mut(&wish.path) {
+        let known = self.at(&wish.path).map(|lock| lock.path.clone());
+        if let Some(lock) = known.and_then(|path| self.by_path.get_mut(&path)) {
             lock.comment = wish.comment.or(lock.comment.take());
             lock.expires = expires;
             return Ok(Locked::Already(lock.id));
@@ -174,7 +208,7 @@ impl LockTable {
         self.next_id += 1;
         let Wish { path, holder, comment, .. } = wish;
         let state = LockState::Held;
-        self.put(Lock { id, path, holder, since: now, comment, expires, state });
+        self.put(Lock { id, path, holder, since: now, comment, expires, state, moved: None });
         Ok(Locked::New(id))
     }
 
@@ -186,7 +220,7 @@ impl LockTable {
         holder: &str,
         force: Force,
     ) -> Result<&Lock, LockError> {
-        let Some(lock) = self.by_path.get(path) else {
+        let Some(lock) = self.at(path) else {
             let covered_by = self.covering(path).cloned().map(Box::new);
             return Err(LockError::NotLocked { path: path.clone(), covered_by });
         };
@@ -212,7 +246,11 @@ impl LockTable {
     /// Takes a lock out of the table.
     pub fn remove(&mut self, id: u64) -> Option<Lock> {
         let path = self.by_id.remove(&id)?;
-        self.by_path.remove(&path)
+        let lock = self.by_path.remove(&path)?;
+        if let Some(moved) = &lock.moved {
+            self.by_moved.remove(moved);
+        }
+        Some(lock)
     }
 
     /// Makes a lock for a held edit that no lock covers, which only a lost store can bring about:
@@ -231,27 +269,75 @@ impl LockTable {
             comment: Some("made again for edits that were held under a lost lock".to_owned()),
             expires: None,
             state: LockState::Held,
+            moved: None,
         });
         Some(id)
     }
 
-    /// Lets the locks of a path and of all below follow it to its new name; answers their ids. A
-    /// lock whose new name is taken by another lock stays where it is.
-    pub fn follow(&mut self, from: &RelPath, to: &RelPath) -> Vec<u64> {
-        let moved: Vec<RelPath> = self.below(from).map(|lock| lock.path.clone()).collect();
+    /// A's user renamed something: its lock, and those below, cover the new name too. Answers them.
+    /// A lock that another one covers, here or there, stays where it is, and so does one of
+    /// something that was not there.
+    pub fn moved_at_a(
+        &mut self,
+        from: &RelPath,
+        to: &RelPath,
+        was_there: impl Fn(&RelPath) -> bool,
+    ) -> Vec<u64> {
+        let moved = self.below(from).filter(|lock| was_there(lock.at_a()));
+        let moved: Vec<Lock> = moved.cloned().collect();
+        let along: BTreeSet<u64> = moved.iter().map(|lock| lock.id).collect();
         let mut ids = Vec::new();
-        for old in moved {
-            let Ok(new) = old.rebase(from, to) else { continue };
-            if self.by_path.contains_key(&new) {
+        for mut lock in moved {
+            let Some(new) = rebased(lock.at_a(), from, to) else { continue };
+            let old = self.covering_all(&lock.path);
+            let mut met = self.covering_all(&new).chain(self.strictly_below(&new)).chain(old);
+            if met.any(|other| !along.contains(&other.id)) {
                 continue;
             }
-            if let Some(mut lock) = self.by_path.remove(&old) {
-                lock.path = new;
-                ids.push(lock.id);
-                self.put(lock);
-            }
+            drop(met);
+            ids.push(lock.id);
+            self.remove(lock.id);
+            lock.moved = (new != lock.path).then_some(new);
+            self.put(lock);
         }
         ids
+    }
+
+    /// Something stands at the old name again, or nothing any more at the new one: the lock is of
+    /// its old name, as if nothing had moved. Answers the name that it covers no more.
+    pub fn stays(&mut self, path: &RelPath, there: bool) -> Option<RelPath> {
+        let lock = if there { self.by_path.get(path) } else { self.at(path) };
+        let renamed = |lock: &&Lock| lock.moved.is_some() && (there || lock.path != *path);
+        let mut lock = lock.filter(renamed)?.clone();
+        self.remove(lock.id);
+        let moved = lock.moved.take();
+        self.put(lock);
+        moved
+    }
+
+    /// B has the new name of something: so have its lock and those below. Answers whether there
+    /// were any.
+    pub fn moved_at_b(&mut self, from: &RelPath, to: &RelPath) -> bool {
+        let moved: Vec<Lock> = self.below(from).cloned().collect();
+        let mut any = false;
+        for mut lock in moved {
+            let Some(new) = rebased(&lock.path, from, to) else { continue };
+            if self.at(&new).is_some_and(|other| other.id != lock.id) {
+                continue;
+            }
+            any = true;
+            self.remove(lock.id);
+            lock.moved = lock.moved.filter(|moved| *moved != new);
+            lock.path = new;
+            self.put(lock);
+        }
+        any
+    }
+
+    /// The lock of this very name.
+    #[must_use]
+    pub fn at(&self, path: &RelPath) -> Option<&Lock> {
+        self.by_path.get(path).or_else(|| self.by_path.get(self.by_moved.get(path)?))
     }
 
     /// The lock with this id.
@@ -268,13 +354,14 @@ impl LockTable {
 
     /// All locks that cover a path, the nearest first.
     pub fn covering_all(&self, path: &RelPath) -> impl Iterator<Item = &Lock> {
-        std::iter::successors(Some(path.clone()), RelPath::parent)
-            .filter_map(|path| self.by_path.get(&path))
+        std::iter::successors(Some(path.clone()), RelPath::parent).filter_map(|path| self.at(&path))
     }
 
     /// The locks at a path and below it, by path.
     pub fn below(&self, path: &RelPath) -> impl Iterator<Item = &Lock> {
-        self.by_path.get(path).into_iter().chain(self.strictly_below(path))
+        let at = self.at(path);
+        let id = at.map(|lock| lock.id);
+        at.into_iter().chain(self.strictly_below(path).filter(move |lock| Some(lock.id) != id))
     }
 
     /// The lock that a change at this path meets: one that covers it or, when the change takes
@@ -322,17 +409,23 @@ impl LockTable {
 
     fn strictly_below(&self, path: &RelPath) -> impl Iterator<Item = &Lock> {
         let (low, high) = path.bounds_below();
-        let bounds = (Bound::Included(low.as_slice()), Bound::Excluded(high.as_slice()));
-        self.by_path.range::<[u8], _>(bounds).map(|(_, lock)| lock)
+        let bounds = || (Bound::Included(low.as_slice()), Bound::Excluded(high.as_slice()));
+        let moved = self.by_moved.range::<[u8], _>(bounds()).map(|(_, path)| path);
+        // One with both names below is there once.
+        let moved = moved.filter(|old| !old.is_below(path)).collect::<Vec<_>>();
+        let moved = moved.into_iter().filter_map(|old| self.by_path.get(old));
+        self.by_path.range::<[u8], _>(bounds()).map(|(_, lock)| lock).chain(moved)
     }
 
     fn put(&mut self, lock: Lock) {
-        self.by_id.insert(lock.id, lock.path.clone());
-        if let Some(old) = self.by_path.insert(lock.path.clone(), lock.clone())
-            && old.id != lock.id
-        {
-            self.by_id.remove(&old.id);
+        if let Some(old) = self.by_path.get(&lock.path).map(|old| old.id) {
+            self.remove(old);
         }
+        self.by_id.insert(lock.id, lock.path.clone());
+        if let Some(moved) = &lock.moved {
+            self.by_moved.insert(moved.clone(), lock.path.clone());
+        }
+        self.by_path.insert(lock.path.clone(), lock);
     }
 }
 
@@ -352,6 +445,12 @@ pub enum Whole {
     Yes,
     /// It concerns the path itself only.
     No,
+}
+
+/// The new name of a path that a rename took along.
+pub(crate) fn rebased(path: &RelPath, from: &RelPath, to: &RelPath) -> Option<RelPath> {
+    let along = path == from || path.is_below(from);
+    along.then(|| path.rebase(from, to).ok()).flatten()
 }
 
 fn after(now: Timestamp, ttl_s: u64) -> Timestamp {

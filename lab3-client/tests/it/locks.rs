@@ -193,6 +193,32 @@ fn a_lock_on_a_directory_covers_all_below_and_keeps_what_is_above() {
     assert!(!system.a.join("up").exists(), "the directory is gone with what was in it");
 }
 
+/// The lock goes with a file that A's user renames, and so does what is held of it (K17).
+#[test]
+fn a_lock_follows_its_file_when_a_renames_it() {
+    let system = System::holding(&[("f", "old"), ("g", "old")]);
+    system.ok(&["-lock", "f"]);
+    system.ok(&["-lock", "g"]);
+    put(&system.b, "g", "held");
+    until("it is held", || system.held(&["g"]).len() == 1);
+    std::fs::rename(system.a.join("f"), system.a.join("f2")).expect("renamed");
+    std::fs::rename(system.a.join("g"), system.a.join("g2")).expect("renamed");
+    until("B takes over the name of what it has not edited", || system.b.join("f2").exists());
+    put(&system.b, "f2", "held, too");
+    until("it is held", || system.held(&["f2"]).len() == 1);
+    let locks = system.json(&["locks"]);
+    let paths: Vec<_> = locks["locks"].as_array().expect("locks").iter().collect();
+    assert!(paths[0]["path"] == "f2" && paths[1]["path"] == "g2", "{locks}");
+    assert_eq!(text(&system.a, "f2").as_deref(), Some("old"));
+    assert_eq!(text(&system.a, "g2").as_deref(), Some("old"));
+    assert_eq!(text(&system.b, "g").as_deref(), Some("held"), "B's own file is not touched");
+    for name in ["f2", "g2"] {
+        let receipt = system.json(&["-unlock", name]);
+        assert_eq!(receipt["agreed"], true, "{receipt}");
+    }
+    system.agree_on(&[("f2", "held, too"), ("g2", "held")]);
+}
+
 /// A lock taken while B is away holds what B did meanwhile, from its return on (K06, K29).
 #[test]
 fn what_b_does_while_it_is_away_is_held_when_it_returns() {

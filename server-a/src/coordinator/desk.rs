@@ -272,7 +272,7 @@ impl Coordinator {
         let known = |path: &RelPath| {
             Side::BOTH.iter().any(|&side| self.seen[side].get(path).is_some())
                 || self.archive.get(path).is_some()
-                || self.locks.covering(path).is_some_and(|lock| lock.path == *path)
+                || self.locks.at(path).is_some()
         };
         match target {
             Target::Path(path) if known(path) => Ok(path.clone()),
@@ -352,7 +352,7 @@ impl Coordinator {
         };
         if *dry_run {
             let applied = self.queue.of_lock(lock.id).map(|edit| edit.row()).collect();
-            let mut receipt = receipt(lock.path, *mode);
+            let mut receipt = receipt(lock.at_a().clone(), *mode);
             receipt.dry_run = true;
             receipt.applied = applied;
             out.push(Action::Answer(client, Answer::Unlocked(receipt)));
@@ -453,6 +453,10 @@ fn lock_refused(error: &LockError) -> Refusal {
             (RefusalKind::LockedByAnother, Some(hint))
         }
         LockError::Draining(_) => (RefusalKind::StillWaiting, None),
+        LockError::TwoNames(_) => (
+            RefusalKind::Refused,
+            Some("unlock it first: then B has the new name, too".to_string()),
+        ),
         LockError::NotLocked { covered_by: Some(lock), .. } => {
             (RefusalKind::Refused, Some(format!("the lock is on `{}`", lock.path)))
         }

@@ -58,15 +58,20 @@ impl Drain {
 impl Coordinator {
     /// Takes up the drains that a stop of this server interrupted.
     pub(super) fn resume_drains(&mut self, out: &mut Vec<Action>) {
-        for seq in self.hand_over_held() {
-            let Some(edit) = self.queue.get(seq).cloned() else { continue };
-            out.push(Action::Note(Note::DiscardedHeld(edit.path.clone(), seq)));
-            out.push(Action::Discard { seq, keep: true, edit });
-        }
+        self.let_uncovered_go(out);
         for lock in self.locks.iter() {
             if let LockState::Draining(mode) = lock.state {
                 self.drains.insert(lock.id, Drain::new(mode));
             }
+        }
+    }
+
+    /// What no lock covers any more is not held: it goes to trash, and B's file is decided anew.
+    pub(super) fn let_uncovered_go(&mut self, out: &mut Vec<Action>) {
+        for seq in self.hand_over_held() {
+            let Some(edit) = self.queue.get(seq).cloned() else { continue };
+            out.push(Action::Note(Note::DiscardedHeld(edit.path.clone(), seq)));
+            out.push(Action::Discard { seq, keep: true, edit });
         }
     }
 
@@ -112,8 +117,9 @@ impl Coordinator {
     fn next_edit(&self, id: u64) -> Option<HeldEdit> {
         let full = |edit: &&HeldEdit| {
             let removes = !edit.after.as_ref().is_some_and(Entry::is_dir);
-            let holds_rows = || self.seen.a.below(&edit.path).next().is_some();
-            removes && (holds_rows() || self.inner_lock(id, &edit.path).is_some())
+            let place = self.place_at_a(id, &edit.path);
+            let holds_rows = || self.seen.a.below(&place).next().is_some();
+            removes && (holds_rows() || self.inner_lock(id, &place).is_some())
         };
         let mut edits = self.queue.of_lock(id);
         let first = self.queue.of_lock(id).next();
@@ -128,7 +134,8 @@ impl Coordinator {
 
     fn step_drain(&mut self, id: u64, edit: HeldEdit, out: &mut Vec<Action>) {
         let Some(drain) = self.drains.get(&id) else { return };
-        if self.waits.not_yet(&edit.path, self.now.moment) {
+        let place = self.place_at_a(id, &edit.path);
+        if [&edit.path, &place].iter().any(|path| self.waits.not_yet(path, self.now.moment)) {
             return;
         }
         if let Some(&keep) = drain.leaving.get(&edit.seq) {
@@ -143,14 +150,14 @@ impl Coordinator {
     }
 
     fn apply(&mut self, id: u64, edit: HeldEdit, out: &mut Vec<Action>) {
-        let path = edit.path.clone();
+        let path = self.place_at_a(id, &edit.path);
         if self.flights.touching(&path).is_some() {
             return;
         }
         let now = self.seen.a.get(&path).cloned();
         let after = wanted(now.as_ref(), &edit);
         // After a stop, the archive knows what was applied even if A's user went on from there.
-        let known = same(self.archive.get(&path), edit.after.as_ref());
+        let known = same(self.archive.get(&edit.path), edit.after.as_ref());
         if known || same(now.as_ref(), after.as_ref()) {
             self.applied(id, edit, out);
             return;
@@ -193,7 +200,8 @@ impl Coordinator {
     fn spare_directory(&mut self, id: u64, edit: HeldEdit, out: &mut Vec<Action>) {
         if let Some(version) = edit.after.clone() {
             let content = Content::Held(edit.seq);
-            if !self.keep_beside(id, Side::B, &edit.path, &version, content, out) {
+            let place = self.place_at_a(id, &edit.path);
+            if !self.keep_beside(id, Side::B, &place, &version, content, out) {
                 return;
             }
             self.let_go(id, edit, out);
@@ -204,8 +212,8 @@ impl Coordinator {
 
     /// A keeps the name; the last version that B had is kept beside, and all go to trash.
     fn keep_a(&mut self, id: u64, edit: HeldEdit, out: &mut Vec<Action>) {
-        let path = edit.path.clone();
-        let last = self.queue.last_of(&path).is_some_and(|last| last.seq == edit.seq);
+        let path = self.place_at_a(id, &edit.path);
+        let last = self.queue.last_of(&edit.path).is_some_and(|last| last.seq == edit.seq);
         let same_as_a =
             self.seen.a.get(&path).is_some_and(|now| {
                 edit.after.as_ref().is_some_and(|after| after.same_content(now))
@@ -361,7 +369,8 @@ impl Coordinator {
             // No lock covers it: its own was lost, and its content is in trash now.
             let covered = |edit: &HeldEdit| self.locks.covering(&edit.path).is_some();
             if result.is_ok() && self.queue.get(seq).is_some_and(|edit| !covered(edit)) {
-                self.queue.remove(seq);
+                let edit = self.queue.remove(seq);
+                edit.into_iter().for_each(|edit| self.mark(&edit.path));
             }
             return;
         };
@@ -391,8 +400,9 @@ impl Coordinator {
         let Some(drain) = self.drains.remove(&id) else { return };
         let Some(lock) = self.locks.remove(id) else { return };
         self.unsaved.locks = Some(self.locks.clone());
-        self.hand_over_held();
+        self.let_uncovered_go(out);
         let forced_by = self.desk.forced_by(id);
+        self.hint_moved(&lock);
         let (path, holder) = (lock.path, lock.holder);
         out.push(Action::Note(Note::Unlocked { path: path.clone(), holder, forced_by }));
         self.mark(&path);

@@ -68,13 +68,18 @@ impl Coordinator {
     /// Whether a lock keeps the path from being decided; starts to hold what is new.
     pub(super) fn under_lock(&mut self, path: &RelPath, out: &mut Vec<Action>) -> bool {
         let Some(lock) = self.locks.covering(path) else { return false };
-        let (lock, holder) = (lock.id, lock.holder.clone());
+        let (lock, holder, moved) = (lock.id, lock.holder.clone(), lock.moved.is_some());
         let last = self.queue.last_of(path).map(|edit| edit.after.clone());
         let unheld = last.is_none();
         let theirs = self.seen.b.get(path);
         let untouched = unheld && same_edit(theirs, self.archive.get(path));
         let agreed = unheld && self.sides_same(path);
         if self.holds.by_path.contains_key(path) {
+            return true;
+        }
+        if moved && untouched && !agreed {
+            self.withhold(path, Reason::Locked { holder }, out);
+            self.take_up_moved(lock, path);
             return true;
         }
         if untouched || agreed {

@@ -78,6 +78,7 @@ impl Coordinator {
             self.learn_unheard();
         }
         if self.ready.a && self.ready.b {
+            self.hint_moved_locks();
             self.mark_differences();
         }
     }
@@ -98,8 +99,12 @@ impl Coordinator {
         self.telling[side] = more;
         let live = rows.len() <= URGENT_ROWS_MAX && !more;
         let number = self.number;
+        let mut renamed = Vec::new();
         for (from, to) in moved {
             self.births.moved(&from, &to, number);
+            if side == Side::A {
+                renamed.extend(self.locks_move_along(&from, &to, out));
+            }
             for path in self.hints.insert(Hint { side, from, to }) {
                 self.mark(&path);
                 self.wake_parked(&path);
@@ -132,9 +137,13 @@ impl Coordinator {
                 Some(_) => {}
             }
             self.waits.hasten(&path);
+            if side == Side::A {
+                self.lock_stays(&path, entry.is_some(), out);
+            }
             self.put_row(side, &path, entry);
             self.touch(&path, live);
         }
+        self.give_renamed_locks_time(renamed, out);
         self.guard_against(side, lost, out);
     }
 

@@ -15,6 +15,7 @@ mod desk;
 mod draining;
 pub mod event;
 mod flights;
+mod following;
 mod guarding;
 mod holding;
 mod intake;
@@ -287,8 +288,10 @@ impl Coordinator {
 
     fn withhold(&mut self, path: &RelPath, reason: Reason, out: &mut Vec<Action>) {
         let words = reason.words();
-        let silent =
-            matches!(reason, Reason::Ignored(_) | Reason::Restless | Reason::Locked { .. });
+        let silent = matches!(
+            reason,
+            Reason::Ignored(_) | Reason::Restless | Reason::Renamed | Reason::Locked { .. }
+        );
         if self.waits.set(path, reason, self.now) && !silent {
             out.push(Action::Note(Note::Waits(path.clone(), words)));
         }

@@ -17,7 +17,7 @@ use common::wire::message::{Content, Order};
 use super::Coordinator;
 use super::action::{Action, ArchiveRow};
 use super::flights::{Flight, Purpose};
-use crate::locks::Whole;
+use super::following::Leave;
 
 /// A side says that something moved.
 #[derive(Clone, Debug)]
@@ -102,9 +102,13 @@ fn upward(path: &RelPath) -> impl Iterator<Item = RelPath> {
     std::iter::successors(Some(path.clone()), RelPath::parent)
 }
 
-enum Use {
+/// What a hint is good for.
+pub(super) enum Use {
+    /// It explains what is seen; what is there at the other side.
     Now(Entry),
+    /// Perhaps, when something has moved at this path.
     Later(RelPath),
+    /// Nothing.
     Never,
 }
 
@@ -157,7 +161,7 @@ impl Coordinator {
         self.hints.covering(path)
     }
 
-    fn usefulness(&self, hint: &Hint) -> Use {
+    pub(super) fn usefulness(&self, hint: &Hint) -> Use {
         let Hint { side, from, to } = hint;
         let other = side.other();
         let (here, there) = (&self.seen[*side], &self.seen[other]);
@@ -168,10 +172,13 @@ impl Coordinator {
             && self.archive.get(from).is_some_and(|old| old.kind() == before.kind())
             && now.kind() == before.kind();
         let troubled = Side::BOTH.iter().any(|&s| self.troubles(s, from) || self.troubles(s, to));
-        let locked = |p: &RelPath| self.locks.meets(p, Whole::Yes).is_some();
-        let locked = locked(from) || locked(to);
-        if !explains || troubled || locked {
+        if !explains || troubled {
             return Use::Never;
+        }
+        match self.may_rename(hint) {
+            Leave::Granted => {}
+            Leave::After(on) => return Use::Later(on),
+            Leave::Refused => return Use::Never,
         }
         match to.parent() {
             Some(parent) if !there.get(&parent).is_some_and(Entry::is_dir) => {
@@ -211,6 +218,9 @@ impl Coordinator {
     /// A rename is done at a side: its tree and the archive move along.
     pub(super) fn renamed(&mut self, side: Side, from: &RelPath, to: &RelPath) {
         self.seen[side].rename(from, to);
+        if side == Side::B {
+            self.lock_is_followed(from, to);
+        }
         let mut rows: Vec<(RelPath, Option<Entry>)> = self
             .archive
             .get(from)

@@ -10,6 +10,10 @@ use common::wire::client::WaitingRow;
 
 use super::event::Now;
 
+/// How long the name of a locked file must be gone before its lock goes with it, in milliseconds:
+/// many programs save by renaming the old version away for a moment.
+const RENAMED_MS: u64 = 1_000;
+
 /// Why a path waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
@@ -22,6 +26,8 @@ pub(super) enum Reason {
     Busy(Side),
     /// It keeps moving while it is worked on.
     Restless,
+    /// It is locked, and A's user has just given it another name, perhaps for a moment only.
+    Renamed,
     /// Its state at a side is unknown.
     Unknown(Side, String),
     /// Somebody asked for it to be ignored after it had been synchronized.
@@ -35,7 +41,7 @@ pub(super) enum Reason {
 impl Reason {
     /// Whether it passes by itself soon, so that a caller may as well wait for it.
     pub(super) fn is_transient(&self) -> bool {
-        matches!(self, Reason::Busy(_) | Reason::Restless)
+        matches!(self, Reason::Busy(_) | Reason::Restless | Reason::Renamed)
     }
 
     /// How long to leave it alone, in milliseconds; `None` until something moves.
@@ -45,6 +51,7 @@ impl Reason {
             Reason::Locked { .. } | Reason::Unknown(..) | Reason::Ignored(_) => None,
             Reason::Busy(_) => doubled(20, 1_000),
             Reason::Restless => doubled(5, 2_000),
+            Reason::Renamed => Some(RENAMED_MS),
             Reason::Failed(..) | Reason::PendingRefused(_) => doubled(500, 30_000),
         }
     }
@@ -56,6 +63,7 @@ impl Reason {
             | Reason::Ignored(side)
             | Reason::Failed(side, _) => Some(*side),
             Reason::Locked { .. } | Reason::PendingRefused(_) => Some(Side::A),
+            Reason::Renamed => Some(Side::A),
             Reason::Restless => None,
         }
     }
@@ -66,6 +74,7 @@ impl Reason {
             Reason::Locked { holder } => format!("locked by {holder}: B's edits are held"),
             Reason::Busy(side) => format!("somebody has it open for writing at {side}"),
             Reason::Restless => "it keeps changing while it is worked on".into(),
+            Reason::Renamed => "it is locked and was just renamed at A".into(),
             Reason::Unknown(side, detail) => format!("its state at {side} is unknown: {detail}"),
             Reason::Ignored(side) => format!("an ignore pattern covers it at {side}"),
             Reason::Failed(side, detail) => format!("failed at {side}: {detail}"),

@@ -73,15 +73,49 @@ fn ids_are_never_used_again_not_even_after_a_restart() {
 #[test]
 fn a_lock_follows_its_file_and_the_locks_below_follow_their_directory() {
     let mut table = table(&[("d/f", "ann"), ("d/e/g", "ann"), ("d0", "bob")]);
-    let mut ids = table.follow(&path("d"), &path("k/new"));
+    let mut ids = table.moved_at_a(&path("d"), &path("k/new"), |_| true);
     ids.sort_unstable();
     assert_eq!(ids, [1, 2]);
+    assert!(table.moved_at_a(&path("d0"), &path("x"), |_| false).is_empty(), "nothing was there");
+    for name in ["d/f", "k/new/f"] {
+        assert_eq!(table.covering(&path(name)).map(|l| l.id), Some(1), "until B has the name, too");
+        assert_eq!(table.at(&path(name)).map(|l| l.id), Some(1));
+    }
+    assert_eq!(table.below(&path("k")).count(), 2);
+    assert!(table.moved_at_b(&path("d"), &path("k/new")));
     assert!(table.covering(&path("d/f")).is_none());
     assert_eq!(table.covering(&path("k/new/f")).map(|l| l.id), Some(1));
     assert_eq!(table.get(2).map(|l| &l.path), Some(&path("k/new/e/g")));
     assert_eq!(table.covering(&path("d0")).map(|l| l.id), Some(3));
-    assert_eq!(table.follow(&path("k/new/f"), &path("d0")), [] as [u64; 0], "taken by bob's");
+    assert_eq!(
+        table.moved_at_a(&path("k/new/f"), &path("d0"), |_| true),
+        [] as [u64; 0],
+        "taken by bob's"
+    );
     assert_eq!(table.len(), 3);
+}
+
+#[test]
+fn a_lock_stays_where_its_file_comes_back() {
+    let mut table = table(&[("f", "ann")]);
+    table.moved_at_a(&path("f"), &path("f~"), |_| true);
+    assert_eq!(table.stays(&path("f"), false), None);
+    assert_eq!(table.stays(&path("f~"), true), None);
+    assert_eq!(
+        table.stays(&path("f"), true),
+        Some(path("f~")),
+        "a save that renames the old version away"
+    );
+    assert!(table.covering(&path("f~")).is_none() && table.covering(&path("f")).is_some());
+    table.moved_at_a(&path("f"), &path("g"), |_| true);
+    table.moved_at_a(&path("g"), &path("h"), |_| true);
+    assert!(table.covering(&path("g")).is_none() && table.covering(&path("h")).is_some());
+    assert_eq!(table.stays(&path("h"), false), Some(path("h")), "the file is gone");
+    table.moved_at_a(&path("f"), &path("g"), |_| true);
+    table.moved_at_a(&path("g"), &path("f"), |_| true);
+    assert_eq!(table.at(&path("f")).map(|lock| lock.moved.clone()), Some(None));
+    table.remove(1);
+    assert!(table.is_empty() && table.covering(&path("g")).is_none());
 }
 
 #[test]
@@ -94,6 +128,7 @@ fn the_bytes_of_a_lock_are_frozen() {
         comment: Some("editing".to_owned()),
         expires: None,
         state: LockState::Draining(DrainMode::KeepA),
+        moved: None,
     };
     let bytes = common::wire::cbor::to_vec(&lock).expect("written");
     crate::pending_directory::golden("lock", &bytes);

@@ -174,14 +174,12 @@ fn rest(world: &mut World, rng: &mut Rng, account: &Account) {
         let again = &world.ordered[before..];
         assert!(again.is_empty(), "a restart at rest moves something: {again:?}");
     }
-    let locks: Vec<RelPath> = world.coordinator.locks().iter().map(|l| l.path.clone()).collect();
-    for path in locks.iter().rev() {
-        // One that was being drained may have waited for those below it only.
-        if world.coordinator.locks().iter().all(|lock| lock.path != *path) {
-            continue;
-        }
+    // The innermost first. A lock may take a new name when another one goes.
+    while let Some(path) = world.coordinator.locks().iter().last().map(|lock| lock.path.clone()) {
+        let before = world.coordinator.locks().len();
         let answer = world.ask(release(path.clone(), DrainMode::Apply));
         assert!(matches!(answer, Answer::Unlocked(_)), "{answer:?}");
+        assert!(world.coordinator.locks().len() < before, "`{path}` is never unlocked");
         account.check(world);
     }
     world.settle();

@@ -151,7 +151,14 @@ impl World {
                 Action::Discard { seq, keep, edit } => {
                     self.discards.push_back(Leaving { seq, keep, edit });
                 }
-                Action::Save(id, batch) => self.saves.push_back((id, batch)),
+                Action::Save(id, batch) => {
+                    // What was on its way when A's user gave a locked file that name.
+                    let moved = |locks: &LockTable| locks.iter().any(|lock| lock.moved.is_some());
+                    if batch.locks.as_ref().is_some_and(moved) {
+                        self.exempt.extend(self.orders.a.iter().filter_map(commit_id));
+                    }
+                    self.saves.push_back((id, batch));
+                }
                 Action::Answer(to, answer) => {
                     if matches!(answer, Answer::Locked(_)) {
                         self.exempt.extend(self.orders.a.iter().filter_map(commit_id));
@@ -311,7 +318,8 @@ impl World {
         };
         for lock in self.coordinator.locks().iter().filter(|l| l.state == LockState::Held) {
             for path in &paths {
-                let met = lock.covers(path) || whole && lock.path.is_below(path);
+                let below = || lock.names().any(|name| name.is_below(path));
+                let met = lock.covers(path) || whole && below();
                 assert!(!met, "`{path}` was changed at A under the lock of `{}`", lock.path);
             }
         }
