@@ -2,56 +2,36 @@
 //!
 //! A read lease is granted only while nobody has the file open for writing, not even through
 //! another name or a mapping. That answers the one question that no stat call answers. While a
-//! lease is held, who wants to open for writing waits: hold it for milliseconds. This is the one
-//! module that may use `unsafe`.
-#![expect(clippy::disallowed_types, reason = "leases are on open files")]
+//! lease is held, who wants to open for writing waits. This is the one module that may use
+//! `unsafe`.
 #![allow(unsafe_code, reason = "fcntl leases and signal dispositions have no safe wrapper")]
 
-use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Once;
 
-/// A read lease, given back when dropped.
-#[derive(Debug)]
-pub struct Lease<'f>(&'f File);
-
-/// The answer to asking for a lease.
-#[derive(Debug)]
-pub enum Leased<'f> {
-    /// Nobody has the file open for writing.
-    Granted(Lease<'f>),
-    /// Somebody has.
-    Hot,
-    /// The file system has no leases, or the file is not ours.
-    Unsupported,
-}
-
-impl Lease<'_> {
-    /// Asks for a lease on a file that is open for reading only.
-    #[must_use]
-    pub fn take(file: &File) -> Leased<'_> {
-        match set(file, libc::F_RDLCK) {
-            Ok(()) => Leased::Granted(Lease(file)),
-            Err(e) if e.raw_os_error() == Some(libc::EAGAIN) => Leased::Hot,
-            Err(_) => Leased::Unsupported,
-        }
-    }
-
-    /// Whether nobody tried to open the file for writing since the lease was taken.
-    #[must_use]
-    pub fn holds(&self) -> bool {
-        // SAFETY: F_GETLEASE takes no argument, and the descriptor is open while `self.0` lives.
-        let kind = unsafe { libc::fcntl(self.0.as_raw_fd(), libc::F_GETLEASE) };
-        kind == libc::F_RDLCK
+/// Takes a read lease on a file that is open for reading only; `false` when somebody has it open
+/// for writing. Closing the file gives the lease back.
+pub fn take_lease(file: BorrowedFd<'_>) -> io::Result<bool> {
+    match set_lease(file, libc::F_RDLCK) {
+        Ok(()) => Ok(true),
+        Err(e) if e.raw_os_error() == Some(libc::EAGAIN) => Ok(false),
+        Err(e) => Err(e),
     }
 }
 
-impl Drop for Lease<'_> {
-    fn drop(&mut self) {
-        // Nothing to be done when it fails: closing the file gives the lease back, too.
-        let _ = set(self.0, libc::F_UNLCK);
-    }
+/// Whether nobody tried to open the file for writing since the lease was taken.
+#[must_use]
+pub fn holds_lease(file: BorrowedFd<'_>) -> bool {
+    // SAFETY: F_GETLEASE takes no argument, and the descriptor is open while it is borrowed.
+    let kind = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLEASE) };
+    kind == libc::F_RDLCK
+}
+
+/// Gives a lease back.
+pub fn end_lease(file: BorrowedFd<'_>) {
+    // Nothing to be done when it fails: closing the file gives the lease back, too.
+    let _ = set_lease(file, libc::F_UNLCK);
 }
 
 /// A broken lease sends SIGIO, which by default ends the process. We look at the lease instead.
@@ -63,8 +43,8 @@ pub fn ignore_sigio() {
     });
 }
 
-fn set(file: &File, kind: libc::c_int) -> io::Result<()> {
-    // SAFETY: F_SETLEASE takes an int, and the descriptor is open while `file` is borrowed.
+fn set_lease(file: BorrowedFd<'_>, kind: libc::c_int) -> io::Result<()> {
+    // SAFETY: F_SETLEASE takes an int, and the descriptor is open while it is borrowed.
     let answer = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) };
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -4,18 +4,16 @@
 //! than our look at it, it is told with the stamp that it had before: then the next look sees a
 //! difference, reads the file, and the edit is news.
 
-use std::os::fd::{AsFd, OwnedFd};
-
 use crate::change::Outcome;
 use crate::entry::{self, Entry, same};
 use crate::path::RelPath;
 use crate::problem::{Problem, ProblemKind};
 use crate::replica::commit::Committer;
+use crate::replica::disk::Handle;
 use crate::replica::examine::{Seen, examine};
 use crate::replica::failpoint::reach;
 use crate::replica::known::Row;
 use crate::replica::metadata;
-use crate::replica::note;
 use crate::replica::publish::{Published, Spot};
 use crate::replica::root::stat_at;
 use crate::replica::stage::Staged;
@@ -46,7 +44,7 @@ pub(super) struct Answer {
     /// Whether what was known below the old name is now known below the new one.
     pub renamed: bool,
     /// Directories to flush before it is said.
-    pub touched: Vec<OwnedFd>,
+    pub touched: Vec<Handle>,
     /// Paths to look at again.
     pub again: Vec<RelPath>,
 }
@@ -124,7 +122,7 @@ impl Committer {
         };
         // Receiving takes time: look again, before something is moved that is known to be another.
         if let Some(expected) = plan.expected()
-            && stat_at(spot.dir.as_fd(), spot.name).step("look at the path")? != Some(*expected)
+            && stat_at(&spot.dir, spot.name).step("look at the path")? != Some(*expected)
         {
             plan = self.plan(path, before, after)?;
         }
@@ -180,7 +178,7 @@ impl Committer {
                 return Ok(self.stale(from, now).again(from).again(to));
             }
         }
-        let now = stat_at(target.dir.as_fd(), target.name).step("look at the new name")?;
+        let now = stat_at(&target.dir, target.name).step("look at the new name")?;
         let row_now = |stamp| Row { stamp, entry: row.entry.clone() };
         let mut answer = Answer::of(Outcome::Done { now: Some(row.entry.clone()), aside: None });
         match now {
@@ -283,7 +281,7 @@ impl Committer {
                 ours = stamp;
             }
         }
-        let now = stat_at(spot.dir.as_fd(), spot.name).step("look at what was published")?;
+        let now = stat_at(&spot.dir, spot.name).step("look at what was published")?;
         let sure = now.is_some_and(|now| now.same_but_renamed(&ours));
         let stamp = now.filter(|_| sure).unwrap_or(ours);
         Ok((Some(Row { stamp, entry: found(after, &stamp) }), sure))
@@ -292,7 +290,7 @@ impl Committer {
     /// What is at a spot; an answer instead, when that cannot be said.
     fn see(&self, spot: &Spot<'_>) -> Result<Result<Option<Row>, Answer>, StepError> {
         let known = self.known.row(spot.path);
-        let seen = examine(spot.dir.as_fd(), spot.name, known.as_ref());
+        let seen = examine(&spot.dir, spot.name, known.as_ref());
         Ok(match seen.step("look at the path")? {
             Seen::Nothing => Ok(None),
             Seen::There(row) => Ok(Some(row)),
@@ -337,9 +335,9 @@ fn nearest(answer: Answer, path: &RelPath) -> Answer {
     answer.again(above.as_ref().unwrap_or(path))
 }
 
-fn is_empty(dir: &std::io::Result<OwnedFd>) -> Result<bool, StepError> {
+fn is_empty(dir: &std::io::Result<Handle>) -> Result<bool, StepError> {
     match dir {
-        Ok(dir) => Ok(note::names(dir.as_fd()).step("list the directory")?.is_empty()),
+        Ok(dir) => Ok(dir.names().step("list the directory")?.is_empty()),
         // The exchange will tell.
         Err(_) => Ok(true),
     }

@@ -6,10 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::dirty::Depth;
 use crate::path::RelPath;
+use crate::replica::disk::{Handle, Open};
 use crate::replica::observing::Observing;
 use crate::replica::root::Root;
 use crate::replica::watch::COOKIES;
@@ -112,14 +113,16 @@ impl Observing {
 /// Puts a cookie; `None` when that fails.
 pub(super) fn put_cookie(root: &Root, number: u64) -> Option<String> {
     let name = format!("{}-{number}", std::process::id());
-    let path = format!("{COOKIES}/{name}");
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    // One left over by an earlier process of this number would keep the new one from arriving.
-    let _ = rustix::fs::unlinkat(root.handle(), &path, AtFlags::empty());
-    match rustix::fs::openat(root.handle(), &path, flags, Mode::RUSR | Mode::WUSR) {
+    let put = || {
+        let cookies = cookies(root)?;
+        // One left over by an earlier process of this number would keep the new one from arriving.
+        let _ = cookies.remove(name.as_bytes());
+        cookies.open_at(name.as_bytes(), Open::New)
+    };
+    match put() {
         Ok(_) => Some(name),
         Err(error) => {
-            tracing::warn!(%error, path, "a cookie cannot be put");
+            tracing::warn!(%error, name, "a cookie cannot be put");
             None
         }
     }
@@ -127,27 +130,28 @@ pub(super) fn put_cookie(root: &Root, number: u64) -> Option<String> {
 
 /// Takes a cookie away.
 pub(super) fn take_cookie(root: &Root, name: &str) {
-    let _ = rustix::fs::unlinkat(root.handle(), format!("{COOKIES}/{name}"), AtFlags::empty());
+    let _ = cookies(root).and_then(|cookies| cookies.remove(name.as_bytes()));
+}
+
+fn cookies(root: &Root) -> Result<Handle, Errno> {
+    root.handle().open_beneath(COOKIES.as_bytes(), Open::Directory)
 }
 
 /// Whether two edits within one tick of a clock may leave the same time stamp on this file system.
 pub(super) fn stamps_are_coarse(root: &Root) -> bool {
     let Some(name) = put_cookie(root, u64::MAX) else { return true };
-    let path = format!("{COOKIES}/{name}");
-    let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let changes = || -> rustix::io::Result<bool> {
-        let file = rustix::fs::openat(root.handle(), &path, flags, Mode::empty())?;
-        let time = || rustix::fs::fstat(&file).map(|s| (s.st_mtime, s.st_mtime_nsec));
-        let mut last = time()?;
+    let changes = || {
+        let file = cookies(root)?.open_at(name.as_bytes(), Open::Write)?;
+        let mut last = file.stat()?.modified;
         for _ in 0..8 {
-            rustix::io::pwrite(&file, b"x", 0)?;
-            let now = time()?;
+            file.write_at(b"x", 0)?;
+            let now = file.stat()?.modified;
             if now == last {
                 return Ok(false);
             }
             last = now;
         }
-        Ok(true)
+        Ok::<bool, Errno>(true)
     };
     let fine = changes().unwrap_or(false);
     take_cookie(root, &name);

@@ -90,7 +90,9 @@ impl Claim {
     /// Takes a directory into care; makes it a replica when it is none.
     pub fn take(root: &Root, terms: Terms<'_>) -> Result<Claim, ClaimError> {
         let inside = root.path().join(RESERVED);
-        let own = subdirectory(root.handle(), RESERVED)
+        let top = root.handle().descriptor().ok_or_else(|| Errno::NOSYS.into());
+        let own = top
+            .and_then(|top| subdirectory(top, RESERVED))
             .map_err(|e| failed("create the directory", &inside, e))?;
         let mut locks = vec![lock(&own, root.path(), &inside)?];
         for name in ["stage", "cookies"] {

@@ -5,7 +5,6 @@
 //! disk, and a thousand small files cost a few flushes. One operation that fails stops no other.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use crate::change::{Operation, Outcome};
@@ -13,10 +12,10 @@ use crate::entry::Entry;
 use crate::path::RelPath;
 use crate::problem::{Problem, ProblemKind};
 use crate::replica::apply::{Answer, Plan};
+use crate::replica::disk::Handle;
 use crate::replica::known::{Known, Row};
 use crate::replica::publish::Publisher;
 use crate::replica::receive::NotReceived;
-use crate::replica::root::stamp_of;
 use crate::replica::source::Supplier;
 use crate::replica::stage::{Staged, plain};
 use crate::replica::step::{Step, StepError};
@@ -74,7 +73,7 @@ enum State {
 /// The directories to flush.
 #[derive(Default)]
 struct Touched {
-    dirs: BTreeMap<(u64, u64), OwnedFd>,
+    dirs: BTreeMap<(u64, u64), Handle>,
     /// Too many, or one that cannot be flushed by itself.
     all: bool,
 }
@@ -184,7 +183,7 @@ impl Committer {
             return self.flush_all();
         }
         for dir in touched.dirs.values() {
-            if rustix::fs::fsync(dir).is_err() {
+            if dir.sync().is_err() {
                 return self.flush_all();
             }
         }
@@ -192,19 +191,17 @@ impl Committer {
     }
 
     fn flush_all(&self) -> Result<(), StepError> {
-        rustix::fs::syncfs(self.publisher.root.handle()).step("flush the file system")
+        self.publisher.root.handle().sync_all().step("flush the file system")
     }
 }
 
 impl Touched {
-    fn add(&mut self, dir: OwnedFd) {
-        match rustix::fs::fstat(dir.as_fd()) {
-            Ok(stat) if self.dirs.len() < FLUSHES_MAX => {
-                let stamp = stamp_of(&stat);
+    fn add(&mut self, dir: Handle) {
+        match dir.stat() {
+            Ok(stamp) if self.dirs.len() < FLUSHES_MAX => {
                 self.dirs.insert((stamp.dev, stamp.ino), dir);
             }
-            Ok(stat) => {
-                let stamp = stamp_of(&stat);
+            Ok(stamp) => {
                 self.all |= !self.dirs.contains_key(&(stamp.dev, stamp.ino));
             }
             Err(_) => self.all = true,
@@ -242,7 +239,7 @@ impl Answer {
         self
     }
 
-    pub(super) fn touching(mut self, dir: OwnedFd) -> Answer {
+    pub(super) fn touching(mut self, dir: Handle) -> Answer {
         self.touched.push(dir);
         self
     }

@@ -4,26 +4,24 @@
 //! (or back, when it was to be deleted), and keeps its inode, so that a program that still writes
 //! to it writes into a file that can be seen. When in doubt it is an edit.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, FileType};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::digest::Digest;
 use crate::entry::{Entry, Kind};
 use crate::path::RelPath;
 use crate::reconcile::conflict::copy_path;
+use crate::replica::disk::{Handle, Lease, Leased};
 use crate::replica::examine::{Seen, digest_of, examine, file_entry, kind};
 use crate::replica::failpoint::reach;
 use crate::replica::intent::{Intent, Verb, name_for};
 use crate::replica::publish::Publisher;
-use crate::replica::root::{open_file_at, read_link_at, stamp_of, stat_at};
+use crate::replica::root::{open_file_at, read_link_at, stat_at};
 use crate::replica::stamp::Stamp;
 use crate::replica::step::{Step, StepError};
-use crate::sys::{Lease, Leased};
 
 /// Files up to this size are read while others wait for the lease; that takes below a millisecond.
 const READ_UNDER_LEASE_MAX: u64 = 256 * 1024;
@@ -56,14 +54,14 @@ impl Publisher {
         intent: &Intent,
         name: &[u8],
         expected: Option<&Stamp>,
-        home: BorrowedFd<'_>,
+        home: &Handle,
     ) -> Result<Settled, StepError> {
         let stage = self.stage.handle();
         let stamp = stat_at(stage, name).step("look at the displaced version")?;
         let settled = match stamp.map(|s| kind(&s)) {
             None => Settled::Trashed,
             Some(FileType::Directory) if intent.before.kind == Kind::Dir => {
-                match rustix::fs::unlinkat(stage, name, AtFlags::REMOVEDIR) {
+                match stage.remove_directory(name) {
                     Ok(()) => Settled::Trashed,
                     Err(Errno::NOTEMPTY | Errno::EXIST) => return Ok(Settled::NotEmpty),
                     Err(e) => return Err(e).step("remove the displaced directory"),
@@ -92,7 +90,7 @@ impl Publisher {
         intent: &Intent,
         name: &[u8],
         expected: Option<&Stamp>,
-        home: BorrowedFd<'_>,
+        home: &Handle,
     ) -> Result<Settled, StepError> {
         let Ok(file) = open_file_at(self.stage.handle(), name) else {
             return self.keep(intent, name, home);
@@ -117,7 +115,7 @@ impl Publisher {
     /// when not.
     fn judge<'f>(
         &self,
-        file: &'f File,
+        file: &'f Handle,
         digest: Digest,
         expected: Option<&Stamp>,
     ) -> io::Result<Option<Guard<'f>>> {
@@ -126,12 +124,12 @@ impl Publisher {
             let lease = match self.abilities.lease.then(|| Lease::take(file)) {
                 Some(Leased::Granted(lease)) => Some(lease),
                 Some(Leased::Hot) => {
-                    std::thread::sleep(Duration::from_millis(1));
+                    file.pause(Duration::from_millis(1));
                     continue;
                 }
                 Some(Leased::Unsupported) | None => None,
             };
-            let stamp = stamp_of(&rustix::fs::fstat(file)?);
+            let stamp = file.stat()?;
             if stamp.size <= READ_UNDER_LEASE_MAX {
                 return Ok((digest_of(file)? == digest).then_some(lease));
             }
@@ -141,7 +139,7 @@ impl Publisher {
             // Too large to be read while others wait: read first, then ask again.
             drop(lease);
             let read = digest_of(file)?;
-            if stamp_of(&rustix::fs::fstat(file)?) == stamp {
+            if file.stat()? == stamp {
                 if read != digest {
                     return Ok(None);
                 }
@@ -156,12 +154,7 @@ impl Publisher {
     }
 
     /// An edit that nobody had seen: back to its name, or beside it.
-    fn keep(
-        &self,
-        intent: &Intent,
-        name: &[u8],
-        home: BorrowedFd<'_>,
-    ) -> Result<Settled, StepError> {
+    fn keep(&self, intent: &Intent, name: &[u8], home: &Handle) -> Result<Settled, StepError> {
         let from = (self.stage.handle(), name);
         if intent.verb == Verb::Delete {
             match self.move_new(from, (home, intent.path.name())) {
@@ -178,9 +171,9 @@ impl Publisher {
     /// Brings something beside a path, under the name of a conflict copy that is free.
     pub(super) fn aside(
         &self,
-        from: (BorrowedFd<'_>, &[u8]),
+        from: (&Handle, &[u8]),
         path: &RelPath,
-        home: BorrowedFd<'_>,
+        home: &Handle,
     ) -> Result<RelPath, StepError> {
         let entry = self.likeness(from).step("look at the displaced version")?;
         for attempt in 0..COPIES_MAX {
@@ -189,7 +182,7 @@ impl Publisher {
                 self.move_new(from, (home, copy.name()))
             } else {
                 let (dir, name) = self.root.parent(&copy).step("open the directory")?;
-                self.move_new(from, (std::os::fd::AsFd::as_fd(&dir), name))
+                self.move_new(from, (&dir, name))
             };
             match moved {
                 Ok(()) => return Ok(copy),
@@ -201,7 +194,7 @@ impl Publisher {
     }
 
     /// An entry that names it well enough, even while somebody writes to it.
-    fn likeness(&self, from: (BorrowedFd<'_>, &[u8])) -> io::Result<Entry> {
+    fn likeness(&self, from: (&Handle, &[u8])) -> io::Result<Entry> {
         if let Ok(Seen::There(row)) = examine(from.0, from.1, None) {
             return Ok(row.entry);
         }

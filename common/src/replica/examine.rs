@@ -3,17 +3,16 @@
 //! A file that keeps its stamp from before the reading until after it was read whole as one
 //! version. This is the committer's own look: what it finds is compared, never reported.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::BorrowedFd;
+use std::io::{self, Read as _};
 
 use rustix::fs::FileType;
 
 use crate::digest::{Digest, Hasher};
 use crate::entry::{self, Entry};
 use crate::limits::PIECE_BYTES_MAX;
+use crate::replica::disk::Handle;
 use crate::replica::known::Row;
-use crate::replica::root::{open_file_at, read_link_at, stamp_of, stat_at};
+use crate::replica::root::{open_file_at, read_link_at, stat_at};
 use crate::replica::stamp::Stamp;
 
 /// What is at a path.
@@ -30,7 +29,7 @@ pub enum Seen {
 }
 
 /// Looks at a name in a directory; does not read a file again whose row still fits.
-pub fn examine(dir: BorrowedFd<'_>, name: &[u8], known: Option<&Row>) -> io::Result<Seen> {
+pub fn examine(dir: &Handle, name: &[u8], known: Option<&Row>) -> io::Result<Seen> {
     let Some(stamp) = stat_at(dir, name)? else { return Ok(Seen::Nothing) };
     if let Some(row) = known
         && row.stamp == stamp
@@ -56,14 +55,13 @@ pub fn examine(dir: BorrowedFd<'_>, name: &[u8], known: Option<&Row>) -> io::Res
     }
 }
 
-fn examine_file(dir: BorrowedFd<'_>, name: &[u8], stamp: Stamp) -> io::Result<Seen> {
+fn examine_file(dir: &Handle, name: &[u8], stamp: Stamp) -> io::Result<Seen> {
     let file = open_file_at(dir, name)?;
-    if stamp_of(&rustix::fs::fstat(&file)?) != stamp {
+    if file.stat()? != stamp {
         return Ok(Seen::Moving);
     }
     let digest = digest_of(&file)?;
-    let unmoved = stamp_of(&rustix::fs::fstat(&file)?) == stamp
-        && stat_at(dir, name)?.as_ref() == Some(&stamp);
+    let unmoved = file.stat()? == stamp && stat_at(dir, name)?.as_ref() == Some(&stamp);
     if !unmoved {
         return Ok(Seen::Moving);
     }
@@ -82,9 +80,9 @@ pub fn file_entry(digest: Digest, stamp: &Stamp) -> Entry {
 }
 
 /// The digest of a whole file. Reads without moving the file's position.
-pub fn digest_of(file: &File) -> io::Result<Digest> {
+pub fn digest_of(file: &Handle) -> io::Result<Digest> {
     let mut hasher = Hasher::default();
-    let mut reader = At { file, offset: 0 };
+    let mut reader = file.reader();
     let mut buffer = vec![0; PIECE_BYTES_MAX];
     loop {
         match reader.read(&mut buffer) {
@@ -100,18 +98,4 @@ pub fn digest_of(file: &File) -> io::Result<Digest> {
 #[must_use]
 pub fn kind(stamp: &Stamp) -> FileType {
     FileType::from_raw_mode(stamp.mode as _)
-}
-
-struct At<'f> {
-    file: &'f File,
-    offset: u64,
-}
-
-impl Read for At<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        use std::os::unix::fs::FileExt;
-        let n = self.file.read_at(buffer, self.offset)?;
-        self.offset += n as u64;
-        Ok(n)
-    }
 }

@@ -32,10 +32,10 @@ pub(super) fn start(root: Arc<Root>, known: Arc<Known>) -> std::io::Result<Sende
 /// Makes the present content of these files durable. What is gone needs nothing.
 pub(super) fn flush(root: &Root, paths: &[RelPath]) -> bool {
     if paths.len() > SINGLY_MAX {
-        return rustix::fs::syncfs(root.handle()).is_ok();
+        return root.handle().sync_all().is_ok();
     }
     paths.iter().all(|path| match root.open_file(path) {
-        Ok(file) => rustix::fs::fdatasync(&file).is_ok(),
+        Ok(file) => file.sync_data().is_ok(),
         Err(error) => is_absence(&error),
     })
 }

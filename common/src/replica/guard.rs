@@ -3,8 +3,6 @@
 //! A root that is gone, was replaced, lost its mark or is suddenly empty looks exactly like one in
 //! which the user deleted everything. Nothing that was seen in such a root is told to anybody.
 
-use std::os::fd::AsFd as _;
-
 use crate::limits::RESERVED_NAME;
 use crate::replica::listing::is_empty_but_for;
 use crate::replica::root::Root;
@@ -35,7 +33,7 @@ pub fn identity(root: &Root) -> Result<(), Halt> {
 
 /// Looks whether everything has gone that was known.
 pub fn emptied(root: &Root, known: usize) -> Result<(), Halt> {
-    let empty = root.directory(None).and_then(|dir| is_empty_but_for(dir.as_fd(), RESERVED_NAME));
+    let empty = root.directory(None).and_then(|dir| is_empty_but_for(&dir, RESERVED_NAME));
     let path = root.path().display();
     match empty {
         Ok(false) => Ok(()),

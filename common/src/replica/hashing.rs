@@ -4,7 +4,6 @@
 //! a job goes back to the observer, who alone decides what is looked at again.
 
 use std::collections::BTreeMap;
-use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -66,7 +65,7 @@ impl Bench {
         let content = self
             .root
             .parent(path)
-            .and_then(|(dir, name)| read::content(dir.as_fd(), name, 0, self.probe, false));
+            .and_then(|(dir, name)| read::content(&dir, name, 0, self.probe, false));
         match content {
             Ok(Content::Whole(row, _)) => (Some(Finding::Present(row, None)), false),
             Ok(Content::Moving | Content::Replaced) => (None, true),

@@ -5,12 +5,8 @@
 //! that never holds still gives a listing from which no absence may be concluded.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::ffi::OsStrExt;
 
-use walkdir::WalkDir;
-
-use crate::replica::root::stamp_of;
+use crate::replica::disk::Handle;
 
 /// How often a directory is listed before it is called unstable.
 const TRIES: u32 = 4;
@@ -25,13 +21,13 @@ pub struct Listing {
 }
 
 /// Lists an open directory.
-pub fn list(directory: BorrowedFd<'_>) -> io::Result<Listing> {
+pub fn list(directory: &Handle) -> io::Result<Listing> {
     let mut tries = 0;
     loop {
         tries += 1;
-        let before = stamp_of(&rustix::fs::fstat(directory)?);
-        let names = names(directory)?;
-        let after = stamp_of(&rustix::fs::fstat(directory)?);
+        let before = directory.stat()?;
+        let names = directory.names()?;
+        let after = directory.stat()?;
         let stable = before == after;
         if stable || tries == TRIES {
             return Ok(Listing { names, stable });
@@ -40,20 +36,6 @@ pub fn list(directory: BorrowedFd<'_>) -> io::Result<Listing> {
 }
 
 /// Whether the directory has not a single name.
-pub fn is_empty_but_for(directory: BorrowedFd<'_>, reserved: &[u8]) -> io::Result<bool> {
+pub fn is_empty_but_for(directory: &Handle, reserved: &[u8]) -> io::Result<bool> {
     Ok(list(directory)?.names.iter().all(|name| name == reserved))
-}
-
-fn names(directory: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
-    // The link in `/proc` leads to the open directory itself, however long its path is and
-    // wherever it has been moved.
-    let here = format!("/proc/self/fd/{}", directory.as_raw_fd());
-    let mut names = Vec::new();
-    for entry in WalkDir::new(here).min_depth(1).max_depth(1).follow_links(false) {
-        match entry {
-            Ok(entry) => names.push(entry.file_name().as_bytes().to_vec()),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(names)
 }

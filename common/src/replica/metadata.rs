@@ -4,19 +4,13 @@
 //! in the last microseconds could lose its time, never its bytes. Set-id and sticky bits stay what
 //! they are.
 
-use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-
-use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::entry::Entry;
+use crate::replica::disk::{Handle, Lease, Leased, Open};
 use crate::replica::publish::Spot;
-use crate::replica::root::stamp_of;
-use crate::replica::stage::times;
 use crate::replica::stamp::Stamp;
 use crate::replica::step::{Step, StepError};
-use crate::sys::{Lease, Leased};
 
 /// What became of it.
 #[derive(Debug)]
@@ -36,57 +30,55 @@ pub(super) fn set(
     after: &Entry,
     durable: bool,
 ) -> Result<Set, StepError> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    match rustix::fs::openat(&spot.dir, spot.name, OFlags::RDONLY | flags, Mode::empty()) {
-        Ok(fd) => set_open(fd, expected, after, durable),
+    match spot.dir.open_at(spot.name, Open::Read) {
+        Ok(file) => set_open(&file, expected, after, durable),
         Err(Errno::ACCESS) => set_unreadable(spot, expected, after),
         Err(Errno::NOENT | Errno::LOOP) => Ok(Set::Moved),
         Err(e) => Err(e).step("open to set mode and time"),
     }
 }
 
-fn set_open(fd: OwnedFd, expected: &Stamp, after: &Entry, durable: bool) -> Result<Set, StepError> {
-    let file = File::from(fd);
+fn set_open(
+    file: &Handle,
+    expected: &Stamp,
+    after: &Entry,
+    durable: bool,
+) -> Result<Set, StepError> {
     let lease = match after {
-        Entry::File(_) => Lease::take(&file),
+        Entry::File(_) => Lease::take(file),
         _ => Leased::Unsupported,
     };
     if matches!(lease, Leased::Hot) {
         return Ok(Set::Busy);
     }
-    let now = stamp_of(&rustix::fs::fstat(&file).step("look before setting mode and time")?);
+    let now = file.stat().step("look before setting mode and time")?;
     if !fits(&now, expected, after) {
         return Ok(Set::Moved);
     }
     let (mode, modified) = wanted(after);
-    let bits = Mode::from_raw_mode(mode | now.mode & 0o7000);
-    rustix::fs::fchmod(&file, bits).step("set the mode")?;
+    file.set_mode(mode | now.mode & 0o7000).step("set the mode")?;
     if let Some(modified) = modified {
-        rustix::fs::futimens(&file, &times(modified)).step("set the time")?;
+        file.set_modified(modified).step("set the time")?;
     }
     if durable {
-        file.sync_all().step("flush mode and time")?;
+        file.sync().step("flush mode and time")?;
     }
-    Ok(Set::Done(stamp_of(&rustix::fs::fstat(&file).step("look after setting mode and time")?)))
+    Ok(Set::Done(file.stat().step("look after setting mode and time")?))
 }
 
-/// What we own and may not read has a handle without access; its mode is set by that handle's name.
+/// What we own and may not read can still be marked.
 fn set_unreadable(spot: &Spot<'_>, expected: &Stamp, after: &Entry) -> Result<Set, StepError> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(&spot.dir, spot.name, flags, Mode::empty())
-        .step("open to set mode and time")?;
-    let now = stamp_of(&rustix::fs::fstat(fd.as_fd()).step("look before setting mode and time")?);
+    let mark = spot.dir.open_at(spot.name, Open::Mark).step("open to set mode and time")?;
+    let now = mark.stat().step("look before setting mode and time")?;
     if !fits(&now, expected, after) {
         return Ok(Set::Moved);
     }
     let (mode, modified) = wanted(after);
-    let bits = Mode::from_raw_mode(mode | now.mode & 0o7000);
-    rustix::fs::chmod(format!("/proc/self/fd/{}", fd.as_raw_fd()), bits).step("set the mode")?;
+    mark.set_mode(mode | now.mode & 0o7000).step("set the mode")?;
     if let Some(modified) = modified {
-        rustix::fs::utimensat(&fd, "", &times(modified), AtFlags::EMPTY_PATH)
-            .step("set the time")?;
+        mark.set_modified(modified).step("set the time")?;
     }
-    Ok(Set::Done(stamp_of(&rustix::fs::fstat(&fd).step("look after setting mode and time")?)))
+    Ok(Set::Done(mark.stat().step("look after setting mode and time")?))
 }
 
 /// A directory's size and times change with what is in it; that does not matter here.

@@ -16,6 +16,7 @@ pub mod commit;
 pub mod condition;
 #[cfg(test)]
 mod crash_tests;
+pub mod disk;
 mod displaced;
 pub mod examine;
 mod failpoint;

@@ -4,13 +4,13 @@
 //! why a guarantee is weaker on one disk than on another.
 
 use std::io;
-use std::os::fd::BorrowedFd;
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::RenameFlags;
 
+use crate::replica::disk::{Handle, Lease, Leased, Open};
 use crate::replica::root::open_file_at;
 use crate::replica::stage::Stage;
-use crate::sys::{Lease, Leased, ignore_sigio};
+use crate::sys::ignore_sigio;
 
 /// What publishing may rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,14 +46,13 @@ pub fn probe(stage: &Stage) -> io::Result<Abilities> {
     answer
 }
 
-fn try_out(dir: BorrowedFd<'_>, one: &[u8], two: &[u8]) -> io::Result<Abilities> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+fn try_out(dir: &Handle, one: &[u8], two: &[u8]) -> io::Result<Abilities> {
     for name in [one, two] {
-        drop(rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600))?);
+        dir.open_at(name, Open::New)?;
     }
-    let exchange = rustix::fs::renameat_with(dir, one, dir, two, RenameFlags::EXCHANGE).is_ok();
+    let exchange = dir.rename(one, dir, two, RenameFlags::EXCHANGE).is_ok();
     let lease = matches!(Lease::take(&open_file_at(dir, one)?), Leased::Granted(_));
-    rustix::fs::unlinkat(dir, two, AtFlags::empty())?;
-    let noreplace = rustix::fs::renameat_with(dir, one, dir, two, RenameFlags::NOREPLACE).is_ok();
+    dir.remove(two)?;
+    let noreplace = dir.rename(one, dir, two, RenameFlags::NOREPLACE).is_ok();
     Ok(Abilities { exchange, noreplace, lease })
 }

@@ -4,28 +4,27 @@
 //! over a name: new things go where nothing is, or trade places with what is there, and *then* we
 //! look at what we got out (`displaced`). This module moves; it does not know why.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
+use rustix::fs::{FileType, RenameFlags};
 use rustix::io::Errno;
 
 use crate::entry::Entry;
 use crate::path::RelPath;
 use crate::replica::claim::{Claim, ClaimError, random};
+use crate::replica::disk::{Handle, Lease, Leased, Open};
 use crate::replica::displaced::Settled;
 use crate::replica::examine::kind;
 use crate::replica::failpoint::reach;
 use crate::replica::intent::{Identity, Intent, Verb};
 use crate::replica::probe::{Abilities, probe};
-use crate::replica::root::{Root, is_absence, open_file_at, stamp_of, stat_at};
+use crate::replica::root::{Root, is_absence, open_file_at, stat_at};
 use crate::replica::stage::{Stage, Staged};
 use crate::replica::stamp::Stamp;
 use crate::replica::step::{Step, StepError};
 use crate::replica::trash::{Keep, Trash};
 use crate::side::Side;
-use crate::sys::{Lease, Leased};
 
 /// Moves things between the tree, `stage/` and `trash/` of one replica.
 #[derive(Debug)]
@@ -48,7 +47,7 @@ pub struct Spot<'p> {
     /// The whole path.
     pub path: &'p RelPath,
     /// The directory.
-    pub dir: OwnedFd,
+    pub dir: Handle,
     /// The name in it.
     pub name: &'p [u8],
 }
@@ -92,8 +91,8 @@ impl Publisher {
         keep: Keep,
     ) -> Result<Publisher, OpenError> {
         let run = random(root.path())? as u64;
-        let stage = Stage::new(claim.stage()?, run);
-        let trash = Trash::new(claim.trash()?, side, keep, run);
+        let stage = Stage::new(claim.stage()?.into(), run);
+        let trash = Trash::new(claim.trash()?.into(), side, keep, run);
         let abilities = probe(&stage)
             .map_err(|source| OpenError::Probe { path: root.path().to_owned(), source })?;
         Ok(Publisher { root, stage, trash, abilities, side })
@@ -111,7 +110,7 @@ impl Publisher {
     /// Brings something staged to a name that is free.
     pub fn create(&self, spot: &Spot<'_>, staged: &Staged) -> Result<Published, StepError> {
         let from = (self.stage.handle(), &*staged.name);
-        match self.move_new(from, (spot.dir.as_fd(), spot.name)) {
+        match self.move_new(from, (&spot.dir, spot.name)) {
             Ok(()) => {
                 reach("created");
                 Ok(Published::Done(None))
@@ -129,7 +128,7 @@ impl Publisher {
         expected: &Stamp,
         before: &Entry,
     ) -> Result<Published, StepError> {
-        if self.is_hot(spot.dir.as_fd(), spot.name, expected) {
+        if self.is_hot(&spot.dir, spot.name, expected) {
             return Ok(Published::Busy);
         }
         let verb = Verb::Replace(staged.stamp.ino);
@@ -139,11 +138,10 @@ impl Publisher {
         }
         intent.write(&self.stage, &staged.name)?;
         reach("intended");
-        let here = spot.dir.as_fd();
+        let here = &spot.dir;
         let (stage, name) = (self.stage.handle(), &*staged.name);
-        let exchanged = writable(here, || {
-            rustix::fs::renameat_with(stage, name, here, spot.name, RenameFlags::EXCHANGE)
-        });
+        let exchanged =
+            writable(here, || stage.rename(name, here, spot.name, RenameFlags::EXCHANGE));
         if let Err(e) = exchanged {
             Intent::clear(&self.stage, name);
             return match e {
@@ -163,7 +161,7 @@ impl Publisher {
         expected: &Stamp,
         before: &Entry,
     ) -> Result<Published, StepError> {
-        let here = spot.dir.as_fd();
+        let here = &spot.dir;
         if self.is_hot(here, spot.name, expected) {
             return Ok(Published::Busy);
         }
@@ -190,8 +188,8 @@ impl Publisher {
 
     /// Removes a directory that is empty.
     pub fn remove_directory(&self, spot: &Spot<'_>) -> Result<Published, StepError> {
-        let here = spot.dir.as_fd();
-        match writable(here, || rustix::fs::unlinkat(here, spot.name, AtFlags::REMOVEDIR)) {
+        let here = &spot.dir;
+        match writable(here, || here.remove_directory(spot.name)) {
             Ok(()) => Ok(Published::Done(None)),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(Published::Stale),
             Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(Published::NotEmpty),
@@ -201,7 +199,7 @@ impl Publisher {
 
     /// Moves something within the tree to a name that is free.
     pub fn rename(&self, from: &Spot<'_>, to: &Spot<'_>) -> Result<Published, StepError> {
-        let (old, new) = (from.dir.as_fd(), to.dir.as_fd());
+        let (old, new) = (&from.dir, &to.dir);
         let moved =
             writable(old, || writable(new, || self.move_new((old, from.name), (new, to.name))));
         match moved {
@@ -216,7 +214,7 @@ impl Publisher {
 
     /// Whether somebody has the file open for writing, as far as one can know.
     #[must_use]
-    pub fn is_hot(&self, dir: BorrowedFd<'_>, name: &[u8], stamp: &Stamp) -> bool {
+    pub fn is_hot(&self, dir: &Handle, name: &[u8], stamp: &Stamp) -> bool {
         if !self.abilities.lease || kind(stamp) != FileType::RegularFile {
             return false;
         }
@@ -226,14 +224,14 @@ impl Publisher {
     /// Renames to a name that is free, or fails with EEXIST.
     pub(super) fn move_new(
         &self,
-        from: (BorrowedFd<'_>, &[u8]),
-        to: (BorrowedFd<'_>, &[u8]),
+        from: (&Handle, &[u8]),
+        to: (&Handle, &[u8]),
     ) -> Result<(), Errno> {
         match writable(to.0, || self.move_new_once(from, to)) {
             // A directory that we may not write cannot be moved to another parent.
             Err(Errno::ACCESS) => {
                 let dir = open_directory_at(from.0, from.1).ok_or(Errno::ACCESS)?;
-                writable(dir.as_fd(), || writable(to.0, || self.move_new_once(from, to)))
+                writable(&dir, || writable(to.0, || self.move_new_once(from, to)))
             }
             other => other,
         }
@@ -249,26 +247,21 @@ impl Publisher {
         }
     }
 
-    fn move_new_once(
-        &self,
-        from: (BorrowedFd<'_>, &[u8]),
-        to: (BorrowedFd<'_>, &[u8]),
-    ) -> Result<(), Errno> {
+    fn move_new_once(&self, from: (&Handle, &[u8]), to: (&Handle, &[u8])) -> Result<(), Errno> {
         if self.abilities.noreplace {
-            return rustix::fs::renameat_with(from.0, from.1, to.0, to.1, RenameFlags::NOREPLACE);
+            return from.0.rename(from.1, to.0, to.1, RenameFlags::NOREPLACE);
         }
-        let flags = AtFlags::SYMLINK_NOFOLLOW;
-        let stamp = stamp_of(&rustix::fs::statat(from.0, from.1, flags)?);
+        let stamp = from.0.stat_at(from.1)?;
         if kind(&stamp) == FileType::Directory {
             // A directory takes the place of an empty one at most, so nothing can be lost.
-            return match rustix::fs::statat(to.0, to.1, flags) {
+            return match to.0.stat_at(to.1) {
                 Ok(_) => Err(Errno::EXIST),
-                Err(Errno::NOENT) => rustix::fs::renameat(from.0, from.1, to.0, to.1),
+                Err(Errno::NOENT) => from.0.rename(from.1, to.0, to.1, RenameFlags::empty()),
                 Err(e) => Err(e),
             };
         }
-        rustix::fs::linkat(from.0, from.1, to.0, to.1, AtFlags::empty())?;
-        rustix::fs::unlinkat(from.0, from.1, AtFlags::empty())
+        from.0.link(from.1, to.0, to.1)?;
+        from.0.remove(from.1)
     }
 
     /// Without exchange: the old version gets a second name first, then loses the first one. With a
@@ -280,7 +273,7 @@ impl Publisher {
         expected: &Stamp,
         intent: Intent,
     ) -> Result<Published, StepError> {
-        let here = spot.dir.as_fd();
+        let here = &spot.dir;
         let intent = Intent { verb: Verb::Replace(0), ..intent };
         let aside = self.stage.quarantine_name();
         intent.write(&self.stage, &aside)?;
@@ -292,9 +285,9 @@ impl Publisher {
                 self.move_new((stage, name), (here, spot.name))
             })
         } else {
-            rustix::fs::linkat(here, spot.name, stage, &*aside, AtFlags::empty()).and_then(|()| {
+            here.link(spot.name, stage, &aside).and_then(|()| {
                 reach("linked");
-                rustix::fs::renameat(stage, name, here, spot.name)
+                stage.rename(name, here, spot.name, RenameFlags::empty())
             })
         };
         match step {
@@ -340,9 +333,10 @@ impl Publisher {
 
     /// The displaced directory holds something: it returns to its name.
     fn exchange_back(&self, spot: &Spot<'_>, staged: &Staged) -> Result<Published, StepError> {
-        let (stage, here) = (self.stage.handle(), spot.dir.as_fd());
+        let (stage, here) = (self.stage.handle(), &spot.dir);
         let name = &*staged.name;
-        rustix::fs::renameat_with(stage, name, here, spot.name, RenameFlags::EXCHANGE)
+        stage
+            .rename(name, here, spot.name, RenameFlags::EXCHANGE)
             .or_else(|_| self.move_new((stage, name), (here, spot.name)))
             .step("put the directory back")?;
         // What came out now is ours, unless somebody wrote to it in this moment.
@@ -359,23 +353,22 @@ impl Publisher {
 /// Runs a step that changes a directory; when the directory is ours and not writable, makes it so
 /// for the moment.
 pub(super) fn writable<T>(
-    dir: BorrowedFd<'_>,
+    dir: &Handle,
     mut act: impl FnMut() -> Result<T, Errno>,
 ) -> Result<T, Errno> {
     match act() {
         Err(Errno::ACCESS) => {}
         other => return other,
     }
-    let mode = stamp_of(&rustix::fs::fstat(dir)?).mode & 0o7777;
-    if mode & 0o200 != 0 || rustix::fs::fchmod(dir, Mode::from_raw_mode(mode | 0o200)).is_err() {
+    let mode = dir.stat()?.mode & 0o7777;
+    if mode & 0o200 != 0 || dir.set_mode(mode | 0o200).is_err() {
         return Err(Errno::ACCESS);
     }
     let answer = act();
-    let _ = rustix::fs::fchmod(dir, Mode::from_raw_mode(mode));
+    let _ = dir.set_mode(mode);
     answer
 }
 
-fn open_directory_at(dir: BorrowedFd<'_>, name: &[u8]) -> Option<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(dir, name, flags, Mode::empty()).ok()
+fn open_directory_at(dir: &Handle, name: &[u8]) -> Option<Handle> {
+    dir.open_at(name, Open::Directory).ok()
 }

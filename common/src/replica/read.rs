@@ -4,19 +4,18 @@
 //! Only when all three agree is the content that of the name, whole. Nothing is ever waited for:
 //! a fifo opens and is recognised, a file that keeps changing is left for later.
 
-use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::BorrowedFd;
 
 use rustix::fs::FileType;
+use rustix::io::Errno;
 
 use crate::digest::{Digest, Hasher};
 use crate::entry::{Entry, File as FileEntry};
 use crate::limits::PIECE_BYTES_MAX;
+use crate::replica::disk::{Handle, Lease, Leased};
 use crate::replica::known::Row;
-use crate::replica::root::{open_file_at, stamp_of, stat_at};
+use crate::replica::root::{open_file_at, stat_at};
 use crate::replica::stamp::Stamp;
-use crate::sys::{Lease, Leased};
 
 /// How often a file is read before it is left for later.
 const TRIES: u32 = 3;
@@ -37,11 +36,11 @@ pub enum Content {
 }
 
 /// Tells whether somebody has the file open for writing, if that can be told.
-pub type WriterProbe = fn(&File) -> Option<bool>;
+pub type WriterProbe = fn(&Handle) -> Option<bool>;
 
 /// Asks the kernel whether somebody has the file open for writing, in whatever way.
 #[must_use]
-pub fn is_open_for_writing(file: &File) -> Option<bool> {
+pub fn is_open_for_writing(file: &Handle) -> Option<bool> {
     match Lease::take(file) {
         Leased::Granted(_) => Some(false),
         Leased::Hot => Some(true),
@@ -52,14 +51,14 @@ pub fn is_open_for_writing(file: &File) -> Option<bool> {
 /// Reads the file of this name in an open directory, keeping contents of at most `keep` bytes. With
 /// patience, a file that is open for writing counts as moving.
 pub fn content(
-    directory: BorrowedFd<'_>,
+    directory: &Handle,
     name: &[u8],
     keep: u64,
     probe: Option<WriterProbe>,
     patient: bool,
 ) -> io::Result<Content> {
     for _ in 0..TRIES {
-        let mut file = match open_file_at(directory, name) {
+        let file = match open_file_at(directory, name) {
             Ok(file) => file,
             Err(e) if is_replaced(&e) => return Ok(Content::Replaced),
             Err(e) => return Err(e),
@@ -69,16 +68,16 @@ pub fn content(
                 return Ok(Content::Moving);
             }
             // Stores through a mapping reach the time of modification only when they are flushed.
-            rustix::fs::fdatasync(&file)?;
+            file.sync_data()?;
         }
-        let before = stamp_of(&rustix::fs::fstat(&file)?);
+        let before = file.stat()?;
         if FileType::from_raw_mode(before.mode as _) != FileType::RegularFile {
             return Ok(Content::Replaced);
         }
-        let Some((digest, size, bytes)) = digest(&mut file, &before, before.size <= keep)? else {
+        let Some((digest, size, bytes)) = digest(&file, &before, before.size <= keep)? else {
             continue;
         };
-        let after = stamp_of(&rustix::fs::fstat(&file)?);
+        let after = file.stat()?;
         if before != after || stat_at(directory, name)? != Some(after) {
             continue;
         }
@@ -93,7 +92,6 @@ pub fn content(
 }
 
 fn is_replaced(error: &io::Error) -> bool {
-    use rustix::io::Errno;
     let replaced = [Errno::NOENT, Errno::LOOP, Errno::NOTDIR, Errno::NXIO, Errno::NODEV];
     Errno::from_io_error(error).is_some_and(|e| replaced.contains(&e))
 }
@@ -101,17 +99,18 @@ fn is_replaced(error: &io::Error) -> bool {
 /// Digest, size, and the bytes when they are kept.
 type Digested = (Digest, u64, Option<Vec<u8>>);
 
-/// Digests what is left of a file, and keeps it when told to; nothing when it is seen to change
+/// Digests a file, and keeps it when told to; nothing when it is seen to change
 /// meanwhile. Of a file that grew only so much is kept as it had.
-fn digest(file: &mut File, before: &Stamp, keep: bool) -> io::Result<Option<Digested>> {
+fn digest(file: &Handle, before: &Stamp, keep: bool) -> io::Result<Option<Digested>> {
     let size = before.size;
     let room = usize::try_from(size).unwrap_or(usize::MAX).saturating_add(1);
     let mut piece = vec![0; room.clamp(4096, PIECE_BYTES_MAX)];
     let mut hasher = Hasher::default();
     let mut kept = keep.then(Vec::new);
+    let mut reader = file.reader();
     let (mut done, mut next_look) = (0_u64, LOOK_EVERY_BYTES);
     loop {
-        let n = match file.read(&mut piece) {
+        let n = match reader.read(&mut piece) {
             Ok(0) => break,
             Ok(n) => n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
@@ -124,7 +123,7 @@ fn digest(file: &mut File, before: &Stamp, keep: bool) -> io::Result<Option<Dige
         }
         if done >= next_look {
             next_look = done + LOOK_EVERY_BYTES;
-            if stamp_of(&rustix::fs::fstat(&*file)?) != *before {
+            if file.stat()? != *before {
                 return Ok(None);
             }
         }

@@ -4,14 +4,13 @@
 //! copied from it, the others fetched. Nothing of this is believed: the digest of the whole is
 //! verified like that of any content.
 
-use std::fs::File;
-use std::io::{BufReader, Seek};
-use std::os::unix::fs::FileExt;
+use std::io::BufReader;
 use std::thread;
 
 use crate::delta::assemble::{Piece, plan};
 use crate::delta::recipe::chunks_of;
 use crate::limits::{DELTA_BYTES_MIN, PIECE_BYTES_MAX};
+use crate::replica::disk::Handle;
 use crate::replica::receive::NotReceived;
 use crate::replica::source::Source;
 use crate::replica::stage::StagedFile;
@@ -26,7 +25,7 @@ pub(super) fn is_worth_it(size: u64) -> bool {
 /// Fills the staged file. `Ok(false)`: the other end does not say of which chunks the content is.
 pub(super) fn rebuild(
     source: &mut dyn Source,
-    old: &File,
+    old: &Handle,
     staged: &mut StagedFile,
     size: u64,
 ) -> Result<bool, NotReceived> {
@@ -55,14 +54,12 @@ pub(super) fn rebuild(
     Ok(true)
 }
 
-fn chunks_at_hand(old: &File) -> std::io::Result<Vec<Chunk>> {
-    let mut old = old.try_clone()?;
-    old.rewind()?;
-    Ok(chunks_of(BufReader::with_capacity(PIECE_BYTES_MAX, old))?.recipe.0)
+fn chunks_at_hand(old: &Handle) -> std::io::Result<Vec<Chunk>> {
+    Ok(chunks_of(BufReader::with_capacity(PIECE_BYTES_MAX, old.reader()))?.recipe.0)
 }
 
 fn copy(
-    old: &File,
+    old: &Handle,
     mut from: u64,
     staged: &mut StagedFile,
     mut at: u64,

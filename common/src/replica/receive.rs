@@ -1,13 +1,12 @@
 //! Getting the content of a new version into `stage/`, from wherever it is.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use crate::change::Change;
 use crate::entry::{self, Entry};
 use crate::limits::{PIECE_BYTES_MAX, PIECES_IN_FLIGHT_MAX};
 use crate::replica::commit::Committer;
+use crate::replica::disk::Handle;
 use crate::replica::failpoint::reach;
 use crate::replica::rebuild::{is_worth_it, rebuild};
 use crate::replica::source::{Source, SourceError};
@@ -118,7 +117,7 @@ impl Committer {
     }
 
     /// The version that is to be replaced, when it is large enough to be of use.
-    fn old_version(&self, change: &Change) -> Option<File> {
+    fn old_version(&self, change: &Change) -> Option<Handle> {
         let before = change.before.as_ref()?.as_file()?;
         if !is_worth_it(before.size) {
             return None;
@@ -129,13 +128,12 @@ impl Committer {
 
 /// Takes the content of another file of this replica: its blocks where the file system shares
 /// them, its bytes otherwise. Either way the digest is verified.
-fn copy(staged: &mut StagedFile, file: &entry::File, from: &File) -> Result<(), NotReceived> {
-    let stat = rustix::fs::fstat(from).step("look at the file to copy")?;
-    let regular = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
-    if !regular || stat.st_size as u64 != file.size {
+fn copy(staged: &mut StagedFile, file: &entry::File, from: &Handle) -> Result<(), NotReceived> {
+    let stamp = from.stat().step("look at the file to copy")?;
+    if !stamp.is_file() || stamp.size != file.size {
         return Err(NotReceived::Moved);
     }
-    if rustix::fs::ioctl_ficlone(staged.file(), from).is_ok() {
+    if staged.file().take_blocks(from).is_ok() {
         staged.filled();
         return Ok(());
     }

@@ -5,12 +5,12 @@
 //! Nothing is deleted before it is known to be new.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, RenameFlags};
+use rustix::fs::RenameFlags;
 
 use crate::digest::Digest;
 use crate::path::RelPath;
+use crate::replica::disk::Handle;
 use crate::replica::displaced::Settled;
 use crate::replica::examine::{Seen, examine};
 use crate::replica::intent::{Identity, Intent, SUFFIX, Verb};
@@ -70,20 +70,20 @@ impl Publisher {
             return self.drop_new(name).map(Some);
         }
         let (path, home) = self.home(&intent.path)?;
-        let at_path = stat_at(home.as_fd(), path.name()).step("look at the path")?;
+        let at_path = stat_at(&home, path.name()).step("look at the path")?;
         if intent.verb == Verb::Replace(0) {
             // Without exchange: a second name of what stands there, or not yet replaced.
             if at_path.is_some_and(|s| s.same_inode(&stamp)) {
                 return self.drop_new(name).map(Some);
             }
-            let back = (home.as_fd(), path.name());
+            let back = (&home, path.name());
             if at_path.is_none() && self.move_new((stage, name), back).is_ok() {
                 Intent::clear(&self.stage, name);
                 return Ok(Some(Recovered::Restored(path)));
             }
         }
         let moved = Intent { path: path.clone(), ..intent.clone() };
-        let recovered = match self.settle(&moved, name, None, home.as_fd())? {
+        let recovered = match self.settle(&moved, name, None, &home)? {
             Settled::Trashed => Recovered::Trashed(intent.path),
             Settled::Aside(copy) => Recovered::Aside(intent.path, copy),
             Settled::Back => Recovered::Restored(path),
@@ -98,15 +98,14 @@ impl Publisher {
         intent: &Intent,
         name: &[u8],
         at_path: Option<Stamp>,
-        home: &OwnedFd,
+        home: &Handle,
     ) -> Result<Recovered, StepError> {
         let stage = self.stage.handle();
-        let place = (home.as_fd(), intent.path.name());
+        let place = (home, intent.path.name());
         let ours = at_path.is_some_and(|s| intent.verb == Verb::Replace(s.ino));
         if ours {
             let flags = RenameFlags::EXCHANGE;
-            rustix::fs::renameat_with(stage, name, place.0, place.1, flags)
-                .step("put the directory back")?;
+            stage.rename(name, place.0, place.1, flags).step("put the directory back")?;
             // It is the new version, or an edit of it: who knows.
             self.to_trash(name, &intent.path)?;
             Intent::clear(&self.stage, name);
@@ -115,7 +114,7 @@ impl Publisher {
         let recovered = match self.move_new((stage, name), place) {
             Ok(()) => Recovered::Restored(intent.path.clone()),
             Err(_) => {
-                let copy = self.aside((stage, name), &intent.path, home.as_fd())?;
+                let copy = self.aside((stage, name), &intent.path, home)?;
                 Recovered::Aside(intent.path.clone(), copy)
             }
         };
@@ -148,14 +147,14 @@ impl Publisher {
             Ok(Seen::There(row)) => Identity::of(&row.entry).digest,
             _ => Digest::of(b""),
         };
-        if rustix::fs::unlinkat(stage, name, AtFlags::REMOVEDIR).is_err() {
+        if stage.remove_directory(name).is_err() {
             self.trash.put((stage, name), path, Reason::Recovered, digest)?;
         }
         Ok(())
     }
 
     /// The directory of a path, or the nearest one above that is left, with the path there.
-    fn home(&self, path: &RelPath) -> Result<(RelPath, OwnedFd), StepError> {
+    fn home(&self, path: &RelPath) -> Result<(RelPath, Handle), StepError> {
         let mut path = path.clone();
         loop {
             match self.root.parent(&path) {

@@ -6,39 +6,26 @@
 //! Nothing here decides what an error means, except this: a path whose parent is missing, is no
 //! directory or is a link does not exist in our tree.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::Stat;
 use rustix::io::Errno;
 
 use crate::limits::RESERVED_NAME;
 use crate::path::RelPath;
+use crate::replica::disk::{Handle, Open};
 use crate::replica::stamp::Stamp;
 use crate::time::Timestamp;
 
 /// Longer paths are walked in steps: the kernel takes at most `PATH_MAX` bytes at once.
 const STEP_BYTES_MAX: usize = 4000;
-/// `openat2` answers EAGAIN when the tree moved under it; more often than this is no accident.
-const TRIES_MAX: u32 = 128;
-const DIRECTORY: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC)
-    .union(OFlags::NONBLOCK);
-const HANDLE: OFlags =
-    OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
-    .union(ResolveFlags::NO_SYMLINKS)
-    .union(ResolveFlags::NO_MAGICLINKS)
-    .union(ResolveFlags::NO_XDEV);
 
 /// An open root.
 #[derive(Debug)]
 pub struct Root {
-    dir: OwnedFd,
+    dir: Handle,
     path: PathBuf,
     device: u64,
     inode: u64,
@@ -71,16 +58,17 @@ impl Root {
         let path = path.as_ref();
         let canonical = path.canonicalize().map_err(|e| root_error("find", path.to_owned(), e))?;
         let failed = |step, e: Errno| root_error(step, canonical.clone(), e.into());
-        let dir = rustix::fs::open(&canonical, DIRECTORY, Mode::empty())
-            .map_err(|e| failed("read", e))?;
-        let stat = rustix::fs::fstat(&dir).map_err(|e| failed("look at", e))?;
+        let dir = Handle::open_directory(&canonical).map_err(|e| failed("read", e))?;
+        let stamp = dir.stat().map_err(|e| failed("look at", e))?;
         // Readable is not enough: without this every path would be an error, one by one.
-        match rustix::fs::statat(&dir, ".", AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(_) => {}
-            Err(e) => return Err(failed("enter", e)),
-        }
-        let stamp = stamp_of(&stat);
-        Ok(Root { dir, device: stamp.dev, inode: stamp.ino, path: canonical })
+        dir.stat_at(b".").map_err(|e| failed("enter", e))?;
+        Ok(Root::within(dir, &stamp, canonical))
+    }
+
+    /// A directory that is open already and has this stamp.
+    #[must_use]
+    pub fn within(dir: Handle, stamp: &Stamp, path: PathBuf) -> Root {
+        Root { dir, device: stamp.dev, inode: stamp.ino, path }
     }
 
     /// Where it was when it was opened. For messages and for the watcher, never for access.
@@ -97,30 +85,39 @@ impl Root {
 
     /// The handle, for calls on names directly in the root.
     #[must_use]
-    pub fn handle(&self) -> BorrowedFd<'_> {
-        self.dir.as_fd()
+    pub fn handle(&self) -> &Handle {
+        &self.dir
+    }
+
+    /// A path that leads to the open root wherever it was moved: the watcher wants a string.
+    #[must_use]
+    pub fn entrance(&self) -> PathBuf {
+        match self.dir.descriptor() {
+            Some(open) => PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd())),
+            None => self.path.clone(),
+        }
     }
 
     /// Opens a directory for reading, with a position of its own; `None` is the root. EXDEV says
     /// that there is a mount on the way, ELOOP a link, ENOTDIR a file.
-    pub fn directory(&self, path: Option<&RelPath>) -> io::Result<OwnedFd> {
+    pub fn directory(&self, path: Option<&RelPath>) -> io::Result<Handle> {
         match path {
-            None => Ok(rustix::fs::openat(&self.dir, ".", DIRECTORY, Mode::empty())?),
-            Some(path) => Ok(walk(self.handle(), path.as_bytes(), DIRECTORY)?),
+            None => Ok(self.dir.open_at(b".", Open::Directory)?),
+            Some(path) => Ok(walk(self.handle(), path.as_bytes(), Open::Directory)?),
         }
     }
 
     /// Opens the directory that holds a path, and answers the name in it. The handle can be
     /// flushed, unless we may not read the directory.
-    pub fn parent<'p>(&self, path: &'p RelPath) -> io::Result<(OwnedFd, &'p [u8])> {
+    pub fn parent<'p>(&self, path: &'p RelPath) -> io::Result<(Handle, &'p [u8])> {
         let name = path.name();
         let whole = path.as_bytes();
         if name.len() == whole.len() {
-            return Ok((rustix::io::fcntl_dupfd_cloexec(&self.dir, 0)?, name));
+            return Ok((self.dir.clone(), name));
         }
         let above = &whole[..whole.len() - name.len() - 1];
-        let dir = match walk(self.handle(), above, DIRECTORY) {
-            Err(Errno::ACCESS) => walk(self.handle(), above, HANDLE)?,
+        let dir = match walk(self.handle(), above, Open::Directory) {
+            Err(Errno::ACCESS) => walk(self.handle(), above, Open::Passage)?,
             other => other?,
         };
         Ok((dir, name))
@@ -129,37 +126,37 @@ impl Root {
     /// Looks at a path, without following it. `None`: there is nothing in our tree by that name.
     pub fn stat(&self, path: &RelPath) -> io::Result<Option<Stamp>> {
         match self.parent(path) {
-            Ok((dir, name)) => stat_at(dir.as_fd(), name),
+            Ok((dir, name)) => stat_at(&dir, name),
             Err(e) if is_absence(&e) => Ok(None),
             Err(e) => Err(e),
         }
     }
 
     /// Opens a file for reading. The caller looks at what it got: a fifo opens, too.
-    pub fn open_file(&self, path: &RelPath) -> io::Result<File> {
+    pub fn open_file(&self, path: &RelPath) -> io::Result<Handle> {
         let (dir, name) = self.parent(path)?;
-        open_file_at(dir.as_fd(), name)
+        open_file_at(&dir, name)
     }
 
     /// Reads where a link points.
     pub fn read_link(&self, path: &RelPath) -> io::Result<Vec<u8>> {
         let (dir, name) = self.parent(path)?;
-        read_link_at(dir.as_fd(), name)
+        read_link_at(&dir, name)
     }
 
     /// Whether the configured path still leads to this root and the root is still marked as ours;
     /// otherwise why not. Must hold before anything is deleted because it is missing here.
     pub fn still_there(&self) -> Result<(), String> {
         let path = self.path.display();
-        let now = match rustix::fs::stat(&self.path) {
-            Ok(stat) => stamp_of(&stat),
+        let now = match self.dir.stat_path(&self.path) {
+            Ok(stamp) => stamp,
             Err(Errno::NOENT | Errno::NOTDIR) => return Err(format!("`{path}` is gone")),
             Err(e) => return Err(format!("cannot look at `{path}`: {e}")),
         };
         if (now.dev, now.ino) != (self.device, self.inode) {
             return Err(format!("`{path}` is another directory than the one that was opened"));
         }
-        match walk_file(self.handle(), &[RESERVED_NAME, b"/id"].concat()) {
+        match walk(self.handle(), &[RESERVED_NAME, b"/id"].concat(), Open::Mark) {
             Ok(_) => Ok(()),
             Err(Errno::NOENT | Errno::NOTDIR) => {
                 Err(format!("`{path}` has lost its `.lab3/id`, which marks it as ours"))
@@ -170,23 +167,22 @@ impl Root {
 }
 
 /// Looks at a name in a directory, without following it.
-pub fn stat_at(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<Option<Stamp>> {
-    match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(Some(stamp_of(&stat))),
+pub fn stat_at(dir: &Handle, name: &[u8]) -> io::Result<Option<Stamp>> {
+    match dir.stat_at(name) {
+        Ok(stamp) => Ok(Some(stamp)),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
         Err(e) => Err(e.into()),
     }
 }
 
 /// Opens a file in a directory for reading, without following it and without waiting.
-pub fn open_file_at(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    Ok(File::from(rustix::fs::openat(dir, name, flags | OFlags::NOCTTY, Mode::empty())?))
+pub fn open_file_at(dir: &Handle, name: &[u8]) -> io::Result<Handle> {
+    Ok(dir.open_at(name, Open::Read)?)
 }
 
 /// Reads where a link in a directory points.
-pub fn read_link_at(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<Vec<u8>> {
-    Ok(rustix::fs::readlinkat(dir, name, Vec::new())?.into_bytes())
+pub fn read_link_at(dir: &Handle, name: &[u8]) -> io::Result<Vec<u8>> {
+    Ok(dir.read_link(name)?)
 }
 
 /// Whether an error of resolving a path says that there is no such path in our tree. A link on the
@@ -211,32 +207,18 @@ pub fn stamp_of(stat: &Stat) -> Stamp {
     }
 }
 
-fn walk_file(start: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
-    walk(start, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC)
-}
-
 /// Opens a path of any length below a handle.
-fn walk(start: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+fn walk(start: &Handle, path: &[u8], how: Open) -> Result<Handle, Errno> {
     let mut rest = path;
-    let mut reached: Option<OwnedFd> = None;
+    let mut reached: Option<Handle> = None;
     while rest.len() > STEP_BYTES_MAX {
         let cut = rest[..STEP_BYTES_MAX].iter().rposition(|&b| b == b'/');
         let cut = cut.ok_or(Errno::NAMETOOLONG)?;
-        let from = reached.as_ref().map_or(start, AsFd::as_fd);
-        reached = Some(step(from, &rest[..cut], HANDLE)?);
+        let from = reached.as_ref().unwrap_or(start);
+        reached = Some(from.open_beneath(&rest[..cut], Open::Passage)?);
         rest = &rest[cut + 1..];
     }
-    step(reached.as_ref().map_or(start, AsFd::as_fd), rest, flags)
-}
-
-fn step(from: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-    let mut tries = 0;
-    loop {
-        match rustix::fs::openat2(from, path, flags, Mode::empty(), RESOLVE) {
-            Err(Errno::AGAIN | Errno::INTR) if tries < TRIES_MAX => tries += 1,
-            other => return other,
-        }
-    }
+    reached.as_ref().unwrap_or(start).open_beneath(rest, how)
 }
 
 fn root_error(step: &'static str, path: PathBuf, source: io::Error) -> RootError {

@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::io::Errno;
 
@@ -15,6 +14,7 @@ use crate::dirty::{Depth, Mark, Place};
 use crate::limits::RESERVED_NAME;
 use crate::path::{PathError, RelPath};
 use crate::problem::{Problem, ProblemKind};
+use crate::replica::disk::Handle;
 use crate::replica::ignore::{IGNORE_BYTES_MAX, IGNORE_FILE, Patterns};
 use crate::replica::known::{Finding, Known};
 use crate::replica::listing::list;
@@ -147,7 +147,7 @@ impl Scan<'_> {
     fn path(&mut self, path: &RelPath, depth: Depth) {
         match self.ground.root.parent(path) {
             Ok((dir, name)) => {
-                let stamp = match stat_at(dir.as_fd(), name) {
+                let stamp = match stat_at(&dir, name) {
                     Ok(Some(stamp)) => stamp,
                     Ok(None) => return self.gone(path),
                     Err(error) => return self.failed(path, "look at it", &error),
@@ -156,9 +156,9 @@ impl Scan<'_> {
                     return self.ignored(path);
                 }
                 if name == IGNORE_FILE {
-                    self.patterns_changed(&path.parent(), dir.as_fd());
+                    self.patterns_changed(&path.parent(), &dir);
                 }
-                self.present(path, &stamp, dir.as_fd(), depth, None);
+                self.present(path, &stamp, &dir, depth, None);
             }
             Err(error) if is_absence(&error) => self.gone_with_parent(path),
             Err(error) => self.failed(path, "reach it", &error),
@@ -198,7 +198,7 @@ impl Scan<'_> {
         let place = &work.place;
         self.ground.follow.enter(place);
         let opened = self.ground.root.directory(place.as_ref());
-        let listed = opened.and_then(|dir| list(dir.as_fd()).map(|listing| (dir, listing)));
+        let listed = opened.and_then(|dir| list(&dir).map(|listing| (dir, listing)));
         let (dir, listing) = match (listed, place) {
             (Ok(listed), _) => listed,
             (Err(error), Some(path)) if is_absence(&error) => {
@@ -215,7 +215,7 @@ impl Scan<'_> {
         };
         let has_patterns = listing.names.iter().any(|name| name == IGNORE_FILE);
         let changed = if has_patterns || self.ground.patterns.has(place) {
-            self.read_patterns(place, dir.as_fd())
+            self.read_patterns(place, &dir)
         } else {
             false
         };
@@ -223,12 +223,12 @@ impl Scan<'_> {
         let mut present = BTreeSet::new();
         for name in listing.names {
             if let Some(path) = self.child(place, &name) {
-                self.listed(&path, dir.as_fd(), depth, work.origin.as_ref());
+                self.listed(&path, &dir, depth, work.origin.as_ref());
                 present.insert(path);
             }
         }
         if listing.stable {
-            self.absences(place, dir.as_fd(), &present);
+            self.absences(place, &dir, &present);
         } else {
             self.again(place.clone(), work.depth.max(Depth::Listing), false);
         }
@@ -248,13 +248,7 @@ impl Scan<'_> {
         }
     }
 
-    fn listed(
-        &mut self,
-        path: &RelPath,
-        dir: BorrowedFd<'_>,
-        depth: Depth,
-        origin: Option<&RelPath>,
-    ) {
+    fn listed(&mut self, path: &RelPath, dir: &Handle, depth: Depth, origin: Option<&RelPath>) {
         let stamp = match stat_at(dir, path.name()) {
             Ok(Some(stamp)) => stamp,
             // Gone since it was listed: the next look at it finds that out.
@@ -269,7 +263,7 @@ impl Scan<'_> {
 
     /// Everything that was known in a directory and is not listed is gone, if the kernel says so
     /// for its very name, too.
-    fn absences(&mut self, place: &Place, dir: BorrowedFd<'_>, present: &BTreeSet<RelPath>) {
+    fn absences(&mut self, place: &Place, dir: &Handle, present: &BTreeSet<RelPath>) {
         for path in self.ground.known.children(place.as_ref()) {
             if present.contains(&path) {
                 continue;
@@ -348,7 +342,7 @@ impl Scan<'_> {
         self.seen.findings.insert(path.clone(), Finding::Unknown(Problem { kind, detail }));
     }
 
-    fn patterns_changed(&mut self, place: &Place, dir: BorrowedFd<'_>) {
+    fn patterns_changed(&mut self, place: &Place, dir: &Handle) {
         if self.read_patterns(place, dir) {
             self.later(Work { place: place.clone(), depth: Depth::Deep, origin: None });
         }
@@ -356,7 +350,7 @@ impl Scan<'_> {
 
     /// Reads the patterns of a directory; answers whether they are others than before. Patterns
     /// that cannot be read stay what they were: nothing ignored gets out by an error.
-    fn read_patterns(&mut self, place: &Place, dir: BorrowedFd<'_>) -> bool {
+    fn read_patterns(&mut self, place: &Place, dir: &Handle) -> bool {
         match pattern_file(dir) {
             Ok(Some(stamp)) => match read::content(dir, IGNORE_FILE, IGNORE_BYTES_MAX, None, false)
             {
@@ -391,7 +385,7 @@ impl Scan<'_> {
             for place in above {
                 let current = checked.entry(place.clone()).or_insert_with(|| {
                     let dir = self.ground.root.directory(place.as_ref());
-                    let file = dir.and_then(|dir| pattern_file(dir.as_fd()));
+                    let file = dir.and_then(|dir| pattern_file(&dir));
                     file.map_or(true, |now| self.ground.patterns.are_current(&place, now.as_ref()))
                 });
                 if !*current {
@@ -408,7 +402,7 @@ impl Scan<'_> {
 }
 
 /// The stamp of a file with patterns, if there is one in a directory that can be one.
-fn pattern_file(dir: BorrowedFd<'_>) -> io::Result<Option<Stamp>> {
+fn pattern_file(dir: &Handle) -> io::Result<Option<Stamp>> {
     let stamp = stat_at(dir, IGNORE_FILE)?;
     Ok(stamp.filter(|s| s.is_file() && s.size <= IGNORE_BYTES_MAX))
 }

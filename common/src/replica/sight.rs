@@ -4,14 +4,14 @@
 //! here or at the place from which its directory was moved. Everything else is read.
 
 use std::collections::BTreeMap;
-use std::os::fd::BorrowedFd;
 
-use rustix::fs::{AtFlags, FileType, StatxAttributes, StatxFlags};
+use rustix::fs::FileType;
 
 use crate::dirty::Depth;
 use crate::entry::{Entry, Link};
 use crate::path::RelPath;
 use crate::problem::ProblemKind;
+use crate::replica::disk::Handle;
 use crate::replica::known::{Finding, Row};
 use crate::replica::read::{self, Content};
 use crate::replica::root::{read_link_at, stat_at};
@@ -28,7 +28,7 @@ impl Scan<'_> {
         &mut self,
         path: &RelPath,
         stamp: &Stamp,
-        dir: BorrowedFd<'_>,
+        dir: &Handle,
         depth: Depth,
         origin: Option<&RelPath>,
     ) {
@@ -76,7 +76,7 @@ impl Scan<'_> {
         }
     }
 
-    fn link(&mut self, path: &RelPath, stamp: &Stamp, dir: BorrowedFd<'_>) {
+    fn link(&mut self, path: &RelPath, stamp: &Stamp, dir: &Handle) {
         let target = match read_link_at(dir, path.name()) {
             Ok(target) => target,
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
@@ -93,13 +93,7 @@ impl Scan<'_> {
         }
     }
 
-    fn file(
-        &mut self,
-        path: &RelPath,
-        stamp: &Stamp,
-        dir: BorrowedFd<'_>,
-        origin: Option<&RelPath>,
-    ) {
+    fn file(&mut self, path: &RelPath, stamp: &Stamp, dir: &Handle, origin: Option<&RelPath>) {
         let young = self.ground.manner.coarse && is_young(stamp);
         let must_read = young || self.must_read.contains(path);
         if !must_read && let Some(entry) = self.unchanged(path, stamp, origin) {
@@ -175,12 +169,8 @@ impl Scan<'_> {
     }
 }
 
-fn is_mount(dir: BorrowedFd<'_>, name: &[u8]) -> bool {
-    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    match rustix::fs::statx(dir, name, flags, StatxFlags::TYPE) {
-        Ok(stat) => stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
-        Err(_) => true,
-    }
+fn is_mount(dir: &Handle, name: &[u8]) -> bool {
+    dir.is_mount_at(name).unwrap_or(true)
 }
 
 fn is_young(stamp: &Stamp) -> bool {

@@ -5,23 +5,17 @@
 //! must never be deleted unseen; `….intent` says what is under way with the name before the dot.
 //! Of permissions only the nine bits are taken over: no set-id bit ever comes from the other side.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
-
 use crate::digest::{Digest, Hasher};
 use crate::entry::{self, Entry};
+use crate::replica::disk::{Handle, Open};
 use crate::replica::examine::digest_of;
-use crate::replica::note;
-use crate::replica::root::{stamp_of, stat_at};
+use crate::replica::root::stat_at;
 use crate::replica::stamp::Stamp;
 use crate::replica::step::{Step, StepError};
-use crate::time::Timestamp;
 
 /// Aligned runs of zero bytes of this length become holes.
 const HOLE_BYTES_MIN: usize = 4096;
@@ -29,14 +23,14 @@ const HOLE_BYTES_MIN: usize = 4096;
 /// The open `stage/` of one replica, on the file system of its root.
 #[derive(Clone, Debug)]
 pub struct Stage {
-    dir: Arc<OwnedFd>,
+    dir: Handle,
     run: u64,
     next: Arc<AtomicU64>,
 }
 
 /// A file that is being received.
 pub struct StagedFile {
-    file: File,
+    file: Handle,
     name: Vec<u8>,
     size: u64,
     hasher: Hasher,
@@ -70,14 +64,14 @@ pub enum StageError {
 impl Stage {
     /// Takes the open directory; `run` is random.
     #[must_use]
-    pub fn new(dir: OwnedFd, run: u64) -> Stage {
-        Stage { dir: Arc::new(dir), run, next: Arc::default() }
+    pub fn new(dir: Handle, run: u64) -> Stage {
+        Stage { dir, run, next: Arc::default() }
     }
 
     /// The handle on `stage/`.
     #[must_use]
-    pub fn handle(&self) -> BorrowedFd<'_> {
-        self.dir.as_fd()
+    pub fn handle(&self) -> &Handle {
+        &self.dir
     }
 
     /// A fresh name for something new.
@@ -95,11 +89,7 @@ impl Stage {
     /// Starts receiving a file of `size` bytes.
     pub fn file(&self, size: u64) -> Result<StagedFile, StepError> {
         let name = self.new_name();
-        let flags =
-            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&*self.dir, &*name, flags, Mode::from_raw_mode(0o600))
-            .step("create a file in `.lab3/stage`")?;
-        let file = File::from(fd);
+        let file = self.dir.open_at(&name, Open::New).step("create a file in `.lab3/stage`")?;
         let hasher = Hasher::default();
         let staged =
             StagedFile { file, name, size, hasher, hashed: 0, in_order: true, empty: true };
@@ -113,10 +103,8 @@ impl Stage {
     /// Stages a link.
     pub fn link(&self, link: &entry::Link) -> Result<Staged, StepError> {
         let name = self.new_name();
-        rustix::fs::symlinkat(&*link.target, &*self.dir, &*name)
-            .step("create a link in `.lab3/stage`")?;
-        let times = times(link.modified);
-        let _ = rustix::fs::utimensat(&*self.dir, &*name, &times, AtFlags::SYMLINK_NOFOLLOW);
+        self.dir.make_link(&link.target, &name).step("create a link in `.lab3/stage`")?;
+        let _ = self.dir.set_modified_at(&name, link.modified);
         self.look(name)
     }
 
@@ -124,28 +112,23 @@ impl Stage {
     /// be moved to another parent.
     pub fn directory(&self, mode: u32) -> Result<Staged, StepError> {
         let name = self.new_name();
-        rustix::fs::mkdirat(&*self.dir, &*name, Mode::from_raw_mode(0o700))
-            .step("create a directory in `.lab3/stage`")?;
-        rustix::fs::chmodat(
-            &*self.dir,
-            &*name,
-            Mode::from_raw_mode(mode & 0o777 | 0o700),
-            AtFlags::empty(),
-        )
-        .step("set the mode of the staged directory")?;
+        self.dir.make_directory(&name, 0o700).step("create a directory in `.lab3/stage`")?;
+        self.dir
+            .set_mode_at(&name, mode & 0o777 | 0o700)
+            .step("set the mode of the staged directory")?;
         self.look(name)
     }
 
     /// Removes something that was never published. What cannot be removed is left to recovery.
     pub fn discard(&self, name: &[u8]) {
-        if rustix::fs::unlinkat(&*self.dir, name, AtFlags::empty()).is_err() {
-            let _ = rustix::fs::unlinkat(&*self.dir, name, AtFlags::REMOVEDIR);
+        if self.dir.remove(name).is_err() {
+            let _ = self.dir.remove_directory(name);
         }
     }
 
     /// The names in `stage/`.
     pub fn names(&self) -> io::Result<Vec<Vec<u8>>> {
-        note::names(self.handle())
+        Ok(self.dir.names()?)
     }
 
     fn look(&self, name: Vec<u8>) -> Result<Staged, StepError> {
@@ -170,7 +153,7 @@ impl StagedFile {
 
     /// The open file, for who can fill it faster than by [`StagedFile::write`].
     #[must_use]
-    pub fn file(&self) -> &File {
+    pub fn file(&self) -> &Handle {
         &self.file
     }
 
@@ -200,15 +183,13 @@ impl StagedFile {
         if self.digest()? != file.digest || self.size != file.size {
             return Err(StageError::Other);
         }
-        rustix::fs::fchmod(&self.file, Mode::from_raw_mode(file.mode & 0o777))
-            .step("set the mode of the staged file")?;
-        rustix::fs::futimens(&self.file, &times(file.modified))
-            .step("set the time of the staged file")?;
+        self.file.set_mode(file.mode & 0o777).step("set the mode of the staged file")?;
+        self.file.set_modified(file.modified).step("set the time of the staged file")?;
         if durable {
-            self.file.sync_all().step("flush the staged file")?;
+            self.file.sync().step("flush the staged file")?;
         }
-        let stat = rustix::fs::fstat(&self.file).step("look at the staged file")?;
-        Ok(Staged { name: self.name, stamp: stamp_of(&stat) })
+        let stamp = self.file.stat().step("look at the staged file")?;
+        Ok(Staged { name: self.name, stamp })
     }
 
     fn digest(&self) -> Result<Digest, StepError> {
@@ -229,16 +210,7 @@ pub fn plain(entry: &Entry) -> Entry {
     }
 }
 
-/// Times for a file: the last modification; the last access is left as it is.
-#[must_use]
-pub fn times(modified: Timestamp) -> Timestamps {
-    Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
-        last_modification: Timespec { tv_sec: modified.seconds, tv_nsec: modified.nanos.into() },
-    }
-}
-
-fn write_sparse(file: &File, offset: u64, piece: &[u8], empty: bool) -> io::Result<()> {
+fn write_sparse(file: &Handle, offset: u64, piece: &[u8], empty: bool) -> io::Result<()> {
     // What was written before must be overwritten, even by zeros.
     if !empty {
         return file.write_all_at(piece, offset);

@@ -4,16 +4,15 @@
 //! that version was read, before and after the piece is taken; otherwise the answer is that it is
 //! gone, and the asker will hear of the new version in its turn.
 
-use std::fs::File;
 use std::io::BufReader;
-use std::os::unix::fs::FileExt as _;
 
 use serde_bytes::ByteBuf;
 
 use crate::delta::recipe::chunks_of;
 use crate::limits::PIECE_BYTES_MAX;
+use crate::replica::disk::Handle;
 use crate::replica::known::{Known, Row};
-use crate::replica::root::{Root, stamp_of};
+use crate::replica::root::Root;
 use crate::wire::message::{Ask, Given, Want};
 
 /// Chunks in one part of a recipe.
@@ -31,7 +30,7 @@ pub fn supply(root: &Root, known: &Known, ask: &Ask) -> Vec<Given> {
 
 /// An open file that holds the version that was asked for.
 struct Version {
-    file: File,
+    file: Handle,
     row: Row,
 }
 
@@ -46,8 +45,7 @@ impl Version {
     }
 
     fn holds(&self) -> bool {
-        rustix::fs::fstat(&self.file)
-            .is_ok_and(|stat| stamp_of(&stat).same_version(&self.row.stamp))
+        self.file.stat().is_ok_and(|stamp| stamp.same_version(&self.row.stamp))
     }
 
     fn piece(&self, offset: u64, length: u32) -> Given {
@@ -62,7 +60,7 @@ impl Version {
 
     /// The chunks of the whole file, in parts that a message can carry.
     fn recipe(&self) -> Vec<Given> {
-        let reader = BufReader::with_capacity(PIECE_BYTES_MAX, &self.file);
+        let reader = BufReader::with_capacity(PIECE_BYTES_MAX, self.file.reader());
         let chunks = match chunks_of(reader) {
             Ok(measured) if self.holds() => measured.recipe.0,
             _ => return vec![Given::Gone],

@@ -6,17 +6,16 @@
 //! the first would cost more than all the rest: ext4 waits for its journal when a longer link is
 //! removed. A version that a crash parted from its record is listed without its path.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustix::fs::AtFlags;
+use rustix::fs::RenameFlags;
 
 use crate::digest::Digest;
 use crate::path::RelPath;
+use crate::replica::disk::Handle;
 use crate::replica::failpoint::reach;
 use crate::replica::intent::{Intent, Verb};
 use crate::replica::note;
@@ -79,7 +78,7 @@ pub struct Trashed {
 /// The open `trash/` of one replica, on the file system of its root.
 #[derive(Debug)]
 pub struct Trash {
-    dir: OwnedFd,
+    dir: Handle,
     side: Side,
     keep: Keep,
     run: u64,
@@ -91,20 +90,20 @@ pub struct Trash {
 impl Trash {
     /// Takes the open directory; `run` is random.
     #[must_use]
-    pub fn new(dir: OwnedFd, side: Side, keep: Keep, run: u64) -> Trash {
+    pub fn new(dir: Handle, side: Side, keep: Keep, run: u64) -> Trash {
         Trash { dir, side, keep, run, next: AtomicU64::new(0), pruning: Mutex::new(()) }
     }
 
     /// The handle on `trash/`.
     #[must_use]
-    pub fn handle(&self) -> BorrowedFd<'_> {
-        self.dir.as_fd()
+    pub fn handle(&self) -> &Handle {
+        &self.dir
     }
 
     /// Moves something that was at `path` here; answers its name.
     pub fn put(
         &self,
-        from: (BorrowedFd<'_>, &[u8]),
+        from: (&Handle, &[u8]),
         path: &RelPath,
         reason: Reason,
         digest: Digest,
@@ -118,7 +117,7 @@ impl Trash {
         ]
         .concat();
         note::write(self.handle(), &about, &record).step("write a record in the trash")?;
-        let moved = rustix::fs::renameat(from.0, from.1, &self.dir, &*id);
+        let moved = from.0.rename(from.1, &self.dir, id.as_bytes(), RenameFlags::empty());
         if moved.is_err() {
             let _ = note::remove(self.handle(), &about);
         }
@@ -127,13 +126,14 @@ impl Trash {
     }
 
     /// Moves something here together with the intent under which it left the tree.
-    pub fn adopt(&self, from: (BorrowedFd<'_>, &[u8]), intent: &[u8]) -> Result<String, StepError> {
+    pub fn adopt(&self, from: (&Handle, &[u8]), intent: &[u8]) -> Result<String, StepError> {
         let (id, _) = self.fresh_id();
-        rustix::fs::renameat(from.0, from.1, &self.dir, &*id)
+        from.0
+            .rename(from.1, &self.dir, id.as_bytes(), RenameFlags::empty())
             .step("move the old version to the trash")?;
         reach("parted");
         // Without its record it is still kept, and listed.
-        let _ = rustix::fs::renameat(from.0, intent, &self.dir, about_name(&id));
+        let _ = from.0.rename(intent, &self.dir, &about_name(&id), RenameFlags::empty());
         Ok(id)
     }
 
@@ -145,7 +145,7 @@ impl Trash {
     /// Everything in the trash, the oldest first.
     pub fn list(&self) -> io::Result<Vec<Trashed>> {
         let mut found = Vec::new();
-        for name in note::names(self.handle())? {
+        for name in self.dir.names()? {
             let Ok(id) = String::from_utf8(name) else { continue };
             if id.as_bytes().ends_with(ABOUT) {
                 continue;
@@ -160,13 +160,13 @@ impl Trash {
     }
 
     /// A version with this content, opened for reading.
-    pub fn find(&self, digest: Digest) -> io::Result<Option<File>> {
+    pub fn find(&self, digest: Digest) -> io::Result<Option<Handle>> {
         let found = self.list()?.into_iter().rev().find(|t| t.digest == digest);
         found.map(|t| self.open(&t.id)).transpose()
     }
 
     /// Opens a version for reading.
-    pub fn open(&self, id: &str) -> io::Result<File> {
+    pub fn open(&self, id: &str) -> io::Result<Handle> {
         open_file_at(self.handle(), id.as_bytes())
     }
 
@@ -182,7 +182,7 @@ impl Trash {
             if age < AGE_SECONDS_MIN || (age <= age_max && bytes <= self.keep.bytes) {
                 break;
             }
-            rustix::fs::unlinkat(&self.dir, &*trashed.id, AtFlags::empty())?;
+            self.dir.remove(trashed.id.as_bytes())?;
             self.forget(&trashed.id);
             bytes -= trashed.size;
             removed += 1;

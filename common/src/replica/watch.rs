@@ -13,7 +13,6 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::ops::Bound;
-use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -102,7 +101,7 @@ impl Watch {
     /// Starts without a watch. There will be at most `most`, for tests and careful people.
     pub fn new(root: Arc<Root>, most: Option<usize>, sink: Sink) -> Result<Watch, WatchError> {
         // Through the open handle: it leads to the root even after that was moved.
-        let base = PathBuf::from(format!("/proc/self/fd/{}", root.handle().as_raw_fd()));
+        let base = root.entrance();
         let watcher = watcher(&base, &sink)?;
         let (watched, polled) = (BTreeSet::new(), BTreeSet::new());
         let mut watch = Watch { watcher, root, base, sink, most, watched, polled, refused: 0 };
@@ -220,10 +219,9 @@ impl Watch {
     }
 
     fn watch_cookies(&mut self) {
-        let mode = rustix::fs::Mode::RWXU;
-        for directory in [OsStr::from_bytes(RESERVED_NAME), OsStr::new(COOKIES)] {
+        for directory in [RESERVED_NAME, COOKIES.as_bytes()] {
             // What is there already is fine; what cannot be made shows when a cookie is put.
-            let _ = rustix::fs::mkdirat(self.root.handle(), directory, mode);
+            let _ = self.root.handle().make_directory(directory, 0o700);
         }
         let config = WatchPathConfig::new(RecursiveMode::NonRecursive);
         if let Err(error) = self.watcher.watch_with(&self.base.join(COOKIES), config) {

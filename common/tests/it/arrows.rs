@@ -43,7 +43,7 @@ const PACKAGES: [(&str, &[&str]); 17] = [
     ),
     ("tracing_appender", &["common/src/talk.rs"]),
     ("tracing_subscriber", &["common/src/talk.rs"]),
-    ("walkdir", &["common/src/replica/listing.rs"]),
+    ("walkdir", &["common/src/replica/disk/names.rs"]),
     ("common", &["server-a/src/", "server-b/src/", "lab3-client/src/"]),
 ];
 
@@ -260,6 +260,28 @@ fn a_ban_is_lifted_once_a_module_and_says_why() {
         let lifted = lines(&source).filter(|(_, line)| line.contains("clippy::disallowed_methods"));
         if lifted.count() > 1 || source.code().contains("allow(clippy::disallowed") {
             complaints.push(format!("{}: more than one `expect`, or an `allow`", source.path));
+        }
+    }
+    none(&complaints);
+}
+
+/// What a commit, a look or recovery does must run on the disk of the tests, too.
+#[test]
+fn a_replica_reaches_its_disk_through_handles_alone() {
+    // What locks, watches and says where a root is; and the handles of the kernel themselves.
+    let elsewhere = ["claim.rs", "met.rs", "place.rs", "watch.rs", "disk/real.rs"];
+    let calls = ["std::fs", "rustix::fs", "rustix::io"].map(|module| format!("{module}::"));
+    let mut complaints = Vec::new();
+    for source in sources() {
+        let Some(inside) = source.path.strip_prefix("common/src/replica/") else { continue };
+        if elsewhere.contains(&inside) || inside == "crash_tests.rs" {
+            continue;
+        }
+        for (i, line) in lines(&source) {
+            let types = line.starts_with("use rustix::");
+            if !types && calls.iter().any(|call| line.contains(call)) {
+                complaints.push(format!("{}:{i}: goes to the kernel by itself", source.path));
+            }
         }
     }
     none(&complaints);

@@ -119,7 +119,7 @@ impl Bench {
         let path = path(name);
         let root = &self.committer.publisher.root;
         let Ok((dir, name)) = root.parent(&path) else { return None };
-        match examine(std::os::fd::AsFd::as_fd(&dir), name, None).unwrap() {
+        match examine(&dir, name, None).unwrap() {
             Seen::There(row) => Some(row.entry),
             _ => None,
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use common::digest::Digest;
 use common::entry::{Entry, File};
+use common::replica::disk::Handle;
 use common::replica::note;
 use common::replica::stage::{Stage, StageError};
 use common::replica::trash::{Keep, Reason, Trash};
@@ -94,13 +95,13 @@ fn a_record_of_any_length_comes_back_as_it_was() {
 #[test]
 fn the_trash_forgets_the_oldest_first_and_nothing_young() {
     let dir = tempdir().unwrap();
-    let open = || -> std::os::fd::OwnedFd { fs::File::open(dir.path()).unwrap().into() };
+    let open = || -> Handle { fs::File::open(dir.path()).unwrap().into() };
     let keep = Keep { age: Duration::from_secs(10_000), bytes: 10 };
     let trash = Trash::new(open(), Side::A, keep, 1);
     let from = open();
     for name in ["one", "two", "three"] {
         fs::write(dir.path().join(name), name).unwrap();
-        let subject = (std::os::fd::AsFd::as_fd(&from), name.as_bytes());
+        let subject = (&from, name.as_bytes());
         trash.put(subject, &path(name), Reason::Replaced, Digest::of(name.as_bytes())).unwrap();
     }
     let now = Timestamp::now();
