@@ -8,6 +8,7 @@
 
 mod answers;
 mod asking;
+mod errors;
 mod fake_a;
 mod faults;
 mod files;

@@ -18,13 +18,16 @@ use rustix::process::Signal;
 use crate::fake_a::Ran;
 use crate::server::{PATIENCE, Server, until};
 use crate::sweep_reader::Reader;
-use crate::sweep_strace::{Strace, threads, traced};
+use crate::sweep_strace::{Strace, stands_still, threads, traced};
 use crate::system::System;
 use crate::trees::{self, Node};
 
 /// How long a call that is awaited may still come after both sides agree. Only for coverage: what
 /// comes later is not hit, and nothing is concluded from it.
 const LATE: Duration = Duration::from_millis(100);
+
+/// After so long somebody asks why a call that fails stops everything.
+const STUCK: Duration = Duration::from_millis(400);
 
 /// What users want at a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +44,12 @@ pub(crate) struct Round {
     pub(crate) target: Side,
     /// What users do when they find that server gone.
     pub(crate) meanwhile: Option<fn(&mut Round)>,
+    /// Whether they do that.
+    pub(crate) goes_on: bool,
+    /// Calls of it fail, until nothing more goes on.
+    pub(crate) fails: bool,
+    /// It came to that: the error was to be seen, and was taken away.
+    pub(crate) healed: bool,
     /// How often it ended.
     pub(crate) kills: u32,
     /// Conflict copies that nobody asked for.
@@ -58,12 +67,30 @@ pub(crate) struct Round {
     readers: Vec<Reader>,
 }
 
+impl Drop for Round {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("=== what was said in this round:");
+            let logs = fs::read_dir(self.system.dir.path().join("logs"));
+            let mut logs: Vec<_> = logs.into_iter().flatten().flatten().collect();
+            logs.sort_by_key(fs::DirEntry::file_name);
+            for log in logs {
+                let said = fs::read_to_string(log.path()).unwrap_or_default();
+                eprintln!("--- {}\n{said}", log.file_name().display());
+            }
+        }
+    }
+}
+
 impl Round {
     pub(crate) fn new(target: Side) -> Round {
         Round {
             system: System::new(),
             target,
             meanwhile: None,
+            goes_on: false,
+            fails: false,
+            healed: false,
             kills: 0,
             extra: 0,
             threads: BTreeMap::new(),
@@ -79,25 +106,31 @@ impl Round {
 
     /// A user saves a file, as editors do: written aside, renamed over.
     pub(crate) fn save(&mut self, side: Side, name: &str, content: impl AsRef<[u8]>) {
-        let content = content.as_ref().to_vec();
-        self.written.lock().expect("no panic").insert(content.clone());
+        self.save_as(side, name, content.as_ref(), None);
+    }
+
+    /// A user saves a file that looks last modified so many seconds after the epoch.
+    pub(crate) fn save_at(&mut self, side: Side, name: &str, content: &str, seconds: u64) {
+        self.save_as(side, name, content.as_bytes(), Some(seconds));
+    }
+
+    fn save_as(&mut self, side: Side, name: &str, content: &[u8], seconds: Option<u64>) {
+        self.written.lock().expect("no panic").insert(content.to_vec());
         self.scratch += 1;
-        let aside = self.system.dir.path().join(format!("scratch-{}", self.scratch));
-        fs::write(&aside, &content).expect("written");
-        let place = self.system.root(side).join(name);
+        let aside = format!("scratch-{}", self.scratch);
+        let dir = self.system.dir.path();
+        fs::write(dir.join(&aside), content).expect("written");
+        if let Some(seconds) = seconds {
+            trees::set_modified(dir, &aside, Duration::from_secs(seconds));
+        }
         self.gives_up(side, name);
         let parent = Path::new(name).parent().and_then(Path::to_str).unwrap_or_default();
         if !parent.is_empty() {
             self.dirs(side, parent);
         }
-        fs::rename(aside, place).expect("saved");
-        self.want.insert(name.to_owned(), Want::File(content));
-    }
-
-    /// A user saves a file that looks last modified so many seconds after the epoch.
-    pub(crate) fn save_at(&mut self, side: Side, name: &str, content: &str, seconds: u64) {
-        self.save(side, name, content);
-        trees::set_modified(self.system.root(side), name, Duration::from_secs(seconds));
+        let place = self.system.root(side).join(name);
+        fs::rename(self.system.dir.path().join(aside), place).expect("saved");
+        self.want.insert(name.to_owned(), Want::File(content.to_vec()));
     }
 
     /// A user makes directories.
@@ -238,6 +271,10 @@ impl Round {
             if ran.code == 3 {
                 until("the target is gone", || self.is_gone());
             }
+            if self.fails && ran.code != 0 && !self.healed {
+                self.heal();
+                continue;
+            }
             if self.revive() && ran.code != 0 {
                 continue;
             }
@@ -249,9 +286,11 @@ impl Round {
 
     /// Waits until so many edits are held.
     pub(crate) fn until_held(&mut self, count: usize) {
-        let deadline = Instant::now() + PATIENCE;
+        let begun = Instant::now();
+        let deadline = begun + PATIENCE;
         loop {
             self.revive();
+            self.heal_when_stuck(begun);
             let ran = self.system.lab3(&["held", "--json"]);
             if ran.code == 0 && ran.out.matches("\"seq\"").count() == count {
                 return;
@@ -269,33 +308,57 @@ impl Round {
 
     /// Waits until everything is on both sides, or the target is gone; answers whether it lives.
     pub(crate) fn settle_or_gone(&mut self) -> bool {
+        let begun = Instant::now();
+        let deadline = begun + PATIENCE;
         loop {
+            self.heal_when_stuck(begun);
             let mut wait = self.system.client("ann@mill", &["wait", "--timeout", "60s"]);
             wait.stdout(Stdio::null()).stderr(Stdio::null());
             let mut wait = wait.spawn().expect("the client runs");
             let ended = loop {
                 if let Some(status) = wait.try_wait().expect("a child") {
-                    break Some(status);
+                    break status.code();
                 }
                 if self.is_gone() {
-                    break None;
+                    let _ = wait.kill();
+                    break wait.wait().expect("a child").code();
+                }
+                if self.fails && self.strace.is_some() && begun.elapsed() > STUCK {
+                    let _ = wait.kill();
                 }
                 sleep(Duration::from_millis(1));
             };
-            let Some(status) = ended else {
-                let _ = wait.kill();
-                let _ = wait.wait();
-                return false;
-            };
-            if status.success() {
-                return true;
+            if ended == Some(3) {
+                until("server A, which does not answer, is gone", || self.is_gone());
             }
-            // Server A that does not answer is about to be gone.
-            let ran = self.system.lab3(&["status"]);
-            assert!(ran.code == 3 || self.is_gone(), "it does not settle: {ran:?}");
-            until("the target is gone", || self.is_gone());
-            return false;
+            if ended == Some(0) || self.is_gone() {
+                return !self.is_gone();
+            }
+            // Something waits for its next try.
+            if Instant::now() > deadline {
+                panic!("it does not settle: {:?}", self.system.lab3(&["status"]));
+            }
+            sleep(Duration::from_millis(20));
         }
+    }
+
+    fn heal_when_stuck(&mut self, begun: Instant) {
+        if self.fails && self.strace.is_some() && begun.elapsed() > STUCK {
+            self.heal();
+        }
+    }
+
+    /// Nothing goes on: then somebody is told why. After that nothing fails any more.
+    fn heal(&mut self) {
+        let signs = ["waits: ", "problem: ", "halted", "is away", "degraded", "cannot"];
+        until("a reason why nothing goes on, or the end of it", || {
+            let status = self.system.lab3(&["status"]);
+            let wait = self.system.lab3(&["wait", "--timeout", "1s"]);
+            signs.iter().any(|sign| status.out.contains(sign) || wait.err.contains(sign))
+                || wait.code == 0
+        });
+        self.strace = None;
+        self.healed = true;
     }
 
     /// Tells the target to stop. When it did so before its call, it is started again.
@@ -313,6 +376,9 @@ impl Round {
     /// Holds both servers still, so that two users can act at the same time.
     pub(crate) fn pause(&mut self) {
         self.signal_both(Signal::STOP);
+        for server in [&mut self.system.server_a, &mut self.system.server_b].into_iter().flatten() {
+            until("it stands still", || server.has_ended().is_some() || stands_still(server.pid()));
+        }
     }
 
     /// Lets both go on.
@@ -346,6 +412,8 @@ impl Round {
         }
         let nodes = self.system.agree();
         self.extra = self.is_as_wanted(&nodes);
+        let known = self.fails || (self.goes_on && self.target == Side::A);
+        assert!(known || self.extra == 0, "{} conflict copies too many: {nodes:#?}", self.extra);
         self.nothing_is_lost(&nodes);
         self.nothing_is_half_done();
         self.system.stop(&[Side::A, Side::B]);
@@ -395,8 +463,19 @@ impl Round {
         all - found.len()
     }
 
-    /// Every version that a user wrote is in the tree or in a trash.
+    /// Every version that a user wrote is in the tree or in a trash. After a failed call it may
+    /// take a moment until it is there.
     fn nothing_is_lost(&self, nodes: &trees::Nodes) {
+        let mut lost = self.lost(nodes);
+        let begun = Instant::now();
+        while self.fails && !lost.is_empty() && begun.elapsed() < PATIENCE {
+            sleep(Duration::from_millis(20));
+            lost = self.lost(nodes);
+        }
+        assert!(lost.is_empty(), "lost: {lost:?}");
+    }
+
+    fn lost(&self, nodes: &trees::Nodes) -> Vec<String> {
         let mut kept: BTreeSet<Vec<u8>> = BTreeSet::new();
         for node in nodes.values() {
             if let Node::File { content, .. } = node {
@@ -410,30 +489,47 @@ impl Round {
             }
         }
         let written = self.written.lock().expect("no panic");
-        for content in written.difference(&self.given_up.borrow()) {
-            let shown = String::from_utf8_lossy(&content[..content.len().min(40)]);
-            assert!(kept.contains(content), "{shown:?} ({} bytes) is lost", content.len());
-        }
+        let given_up = self.given_up.borrow();
+        let lost = written.difference(&given_up).filter(|content| !kept.contains(*content));
+        lost.map(|it| String::from_utf8_lossy(&it[..it.len().min(40)]).into_owned()).collect()
     }
 
     fn nothing_is_half_done(&self) {
+        let mut left = self.half_done();
+        let begun = Instant::now();
+        while self.fails && !left.is_empty() && begun.elapsed() < PATIENCE {
+            sleep(Duration::from_millis(20));
+            left = self.half_done();
+        }
+        assert!(left.is_empty(), "half done: {left:?}");
+    }
+
+    /// What is in `stage/` and `pending/`.
+    fn half_done(&self) -> Vec<String> {
+        let mut left = Vec::new();
         for side in Side::BOTH {
             for name in ["stage", "pending"] {
                 let path = self.system.root(side).join(".lab3").join(name);
                 let names = fs::read_dir(path).into_iter().flatten().flatten();
                 let names = names.map(|item| item.file_name().to_string_lossy().into_owned());
                 // The mark of the next number stays for ever.
-                let left: Vec<String> = names.filter(|name| !name.ends_with(".next")).collect();
-                assert!(left.is_empty(), "left in {name} of {side}: {left:?}");
+                let names = names.filter(|name| !name.ends_with(".next"));
+                left.extend(names.map(|item| format!("{name}/{item} of {side}")));
             }
         }
+        left
     }
 
-    /// What A's trash has of a file that was replaced: each version once.
+    /// What A's trash has of a file that was replaced: each version once. One whose record a kill
+    /// came before is there without its name.
     pub(crate) fn replaced_at_a(&self, name: &str) -> Vec<String> {
         let trash = trees::trash(&self.system.a);
-        let of = trash.into_iter().filter(|(path, why, _)| path == name && why == "replaced");
-        of.map(|(_, _, content)| content).collect()
+        let is_of = |(path, why, _): &(String, String, String)| {
+            path == name && why == "replaced" || path.starts_with("found-in-trash-")
+        };
+        let mut found: Vec<String> = trash.into_iter().filter(is_of).map(|it| it.2).collect();
+        found.sort();
+        found
     }
 
     /// A user sets permissions; both sides have them in the end.

@@ -113,6 +113,14 @@ impl Drop for Strace {
     }
 }
 
+/// Whether all threads of a process are stopped.
+pub(crate) fn stands_still(process: Pid) -> bool {
+    threads(process).keys().all(|number| {
+        let status = fs::read_to_string(format!("/proc/{number}/status")).unwrap_or_default();
+        status.contains("State:\tT") || status.contains("State:\tt") || status.is_empty()
+    })
+}
+
 /// Whether somebody traces a thread. One that is gone needs no tracing.
 fn is_traced(number: i32) -> bool {
     let status = fs::read_to_string(format!("/proc/{number}/status")).unwrap_or_default();
@@ -127,9 +135,9 @@ pub(crate) fn traced(server: &Command, options: &[String]) -> Command {
     command
 }
 
-/// The calls that a log of `strace -f` tells of, without those that only read.
-/// `names` are threads that were there before.
-pub(crate) fn calls(log: &Path, names: Option<&BTreeMap<i32, String>>) -> Vec<Call> {
+/// The calls that a log of `strace -f` tells of. `names` are threads that were there before; of
+/// opened files only those that are made count, if that is wanted.
+pub(crate) fn calls(log: &Path, names: Option<&BTreeMap<i32, String>>, made: bool) -> Vec<Call> {
     let text = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let mut counts: BTreeMap<(i32, String), u32> = BTreeMap::new();
@@ -145,7 +153,9 @@ pub(crate) fn calls(log: &Path, names: Option<&BTreeMap<i32, String>>) -> Vec<Ca
         }
         let nth = counts.entry((number, name.to_owned())).or_default();
         *nth += 1;
-        if name.starts_with("open") && !rest.contains("O_CREAT") {
+        // What only wakes another thread does not fail.
+        let wakes = rest.contains("anon_inode:[event");
+        if wakes || (made && name.starts_with("open") && !rest.contains("O_CREAT")) {
             continue;
         }
         let thread = match names {
