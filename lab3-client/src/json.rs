@@ -281,6 +281,7 @@ fn side(condition: &Condition) -> Value {
         "scrub_found": condition.scrub_found,
         "lacks": condition.lacks,
         "linked_outside": condition.linked_outside.iter().map(Name::of).collect::<Vec<_>>(),
+        "unsettled": condition.unsettled,
     })
 }
 

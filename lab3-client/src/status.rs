@@ -116,6 +116,9 @@ fn side(text: &mut String, side: Side, condition: &Condition) {
         let lacks = safe(&condition.lacks.join(", "));
         let _ = writeln!(text, "side {side}: the file system lacks {lacks}");
     }
+    if let Some(unsettled) = &condition.unsettled {
+        let _ = writeln!(text, "side {side}: {}", safe(unsettled));
+    }
     for path in &condition.linked_outside {
         let _ = writeln!(text, "side {side}: `{path}` has another name outside the directory");
     }

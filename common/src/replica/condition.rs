@@ -43,6 +43,7 @@ impl Conditions {
         known: &Known,
     ) {
         self.now.halted = halted;
+        self.now.unsettled = known.unsettled();
         self.now.watched = watch.count() as u64;
         self.now.polled = watch.polled().len() as u64;
         let is_news = |said: &Condition, next: &Condition| said.halted != next.halted;

@@ -48,8 +48,19 @@ type Guard<'f> = Option<Lease<'f>>;
 
 impl Publisher {
     /// Judges what lies under a name in `stage/` and brings it where it belongs. `home` is the
-    /// directory that it came out of.
+    /// directory that it came out of. What cannot be settled now is settled later.
     pub(super) fn settle(
+        &self,
+        intent: &Intent,
+        name: &[u8],
+        expected: Option<&Stamp>,
+        home: &Handle,
+    ) -> Result<Settled, StepError> {
+        let settled = self.settle_now(intent, name, expected, home);
+        settled.inspect_err(|error| self.leave(name, error))
+    }
+
+    fn settle_now(
         &self,
         intent: &Intent,
         name: &[u8],

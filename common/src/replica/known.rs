@@ -75,6 +75,8 @@ struct Inner {
     condition: Option<Condition>,
     /// Answers that are due after the inventory.
     promised: Vec<Report>,
+    /// What could not be brought out of `stage/`, in words.
+    unsettled: Option<String>,
 }
 
 impl Known {
@@ -313,6 +315,16 @@ impl Known {
                 (p, row)
             })
             .collect()
+    }
+
+    /// Notes what could not be brought out of `stage/`, in words.
+    pub fn note_unsettled(&self, unsettled: Option<String>) {
+        self.lock().unsettled = unsettled;
+    }
+
+    /// What could not be brought out of `stage/`.
+    pub fn unsettled(&self) -> Option<String> {
+        self.lock().unsettled.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

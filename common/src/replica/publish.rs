@@ -4,8 +4,9 @@
 //! over a name: new things go where nothing is, or trade places with what is there, and *then* we
 //! look at what we got out (`displaced`). This module moves; it does not know why.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rustix::fs::{FileType, RenameFlags};
 use rustix::io::Errno;
@@ -39,6 +40,8 @@ pub struct Publisher {
     pub abilities: Abilities,
     /// Which side this is, for the names of conflict copies.
     pub side: Side,
+    /// What is in `stage/` though it belongs elsewhere, and why.
+    pub(super) left: Mutex<BTreeMap<Vec<u8>, String>>,
 }
 
 /// A name in an open directory.
@@ -95,7 +98,7 @@ impl Publisher {
         let trash = Trash::new(claim.trash()?.into(), side, keep, run);
         let abilities = probe(&stage)
             .map_err(|source| OpenError::Probe { path: root.path().to_owned(), source })?;
-        Ok(Publisher { root, stage, trash, abilities, side })
+        Ok(Publisher { root, stage, trash, abilities, side, left: Mutex::default() })
     }
 
     /// Opens the directory of a path; `None` when there is none in our tree.
@@ -322,10 +325,11 @@ impl Publisher {
             Ok(Settled::Aside(copy)) => Ok(Published::Done(Some(copy))),
             Ok(Settled::NotEmpty) => self.exchange_back(spot, staged),
             Ok(Settled::Trashed | Settled::Back) => Ok(Published::Done(None)),
-            // The new version is in place. What was displaced stays in `stage/` with its intent.
+            // The new version is in place. What was displaced is still in `stage/`, with its
+            // intent, and is settled later.
             Err(e) => {
                 tracing::error!(path = %intent.path, error = %e.problem().detail,
-                    "the old version stays in `.lab3/stage` until the next start");
+                    "the old version stays in `.lab3/stage` for now");
                 Ok(Published::Done(None))
             }
         }
@@ -338,7 +342,8 @@ impl Publisher {
         stage
             .rename(name, here, spot.name, RenameFlags::EXCHANGE)
             .or_else(|_| self.move_new((stage, name), (here, spot.name)))
-            .step("put the directory back")?;
+            .step("put the directory back")
+            .inspect_err(|e| self.leave(name, e))?;
         // What came out now is ours, unless somebody wrote to it in this moment.
         if let Ok(Some(stamp)) = stat_at(stage, name)
             && !stamp.same_but_renamed(&staged.stamp)

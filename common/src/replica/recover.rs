@@ -5,6 +5,7 @@
 //! Nothing is deleted before it is known to be new.
 
 use std::io;
+use std::sync::PoisonError;
 
 use rustix::fs::RenameFlags;
 
@@ -52,6 +53,28 @@ impl Publisher {
             }
         }
         Ok((done, failed))
+    }
+
+    /// Keeps in mind what has to stay in `stage/` for now.
+    pub(super) fn leave(&self, name: &[u8], why: &StepError) {
+        let why = why.problem().detail;
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_vec(), why);
+    }
+
+    /// Decides once more what had to stay in `stage/`; answers what still has to, in words.
+    pub fn settle_left(&self) -> Option<String> {
+        let left = || self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = std::mem::take(&mut *left());
+        for name in names.keys() {
+            match self.recover_one(name) {
+                Ok(recovered) => tracing::info!("after an error: {recovered:?}"),
+                Err(error) => self.leave(name, &error),
+            }
+        }
+        let left = left();
+        let (_, why) = left.first_key_value()?;
+        let count = left.len();
+        Some(format!("{count} versions that came out of the tree stay in `.lab3/stage`: {why}"))
     }
 
     /// Decides one name in `stage/`.

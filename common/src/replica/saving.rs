@@ -1,5 +1,6 @@
 //! Saves what is known of a tree now and then, so that a restart need not read every file again;
-//! prunes the trash meanwhile. What was not saved is only read again.
+//! prunes the trash meanwhile, and tries again to empty `stage/`. What was not saved is only read
+//! again.
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -57,6 +58,7 @@ fn run(known: &Known, store: &Store, publisher: &Publisher, stopped: &Receiver<(
             Err(RecvTimeoutError::Timeout) => false,
             Ok(()) | Err(RecvTimeoutError::Disconnected) => true,
         };
+        known.note_unsettled(publisher.settle_left());
         let rows = known.unsaved();
         let saved = if rows.is_empty() { Ok(()) } else { store.save_scan(&rows) };
         let saved = saved.and_then(|()| if end { store.flush() } else { Ok(()) });

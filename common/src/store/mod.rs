@@ -11,6 +11,7 @@ mod row;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 use serde::Serialize;
@@ -43,7 +44,8 @@ pub enum Durability {
 /// The open store of one replica.
 #[derive(Debug)]
 pub struct Store {
-    db: Database,
+    /// Nothing after an error: then the file is opened again when it is needed next.
+    db: Mutex<Option<Database>>,
     path: PathBuf,
     durability: Durability,
     lazy_saves: AtomicU32,
@@ -99,7 +101,7 @@ pub enum StoreError {
         /// The cause.
         source: Box<redb::Error>,
     },
-    /// A batch cannot be written. Nothing of it is there; the store must be opened again.
+    /// A batch cannot be written, and counts as not there; the next one may be.
     #[error("cannot write the store `{}`", path.display())]
     Write {
         /// The file.
@@ -196,8 +198,8 @@ impl Store {
 
     /// A document; `None` when there is none, or only a damaged one.
     pub fn get_doc<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StoreError> {
-        let read = || -> Result<Option<T>, redb::Error> {
-            let txn = self.db.begin_read()?;
+        let read = |db: &Database| -> Result<Option<T>, redb::Error> {
+            let txn = db.begin_read()?;
             let table = match txn.open_table(definition(Table::Docs)) {
                 Err(TableError::TableDoesNotExist(_)) => return Ok(None),
                 other => other?,
@@ -206,7 +208,7 @@ impl Store {
             let value = row::unseal(Table::Docs, key.as_bytes(), sealed.value());
             Ok(value.and_then(|value| cbor::from_slice(value).ok()))
         };
-        read().map_err(|source| self.read_error(source))
+        self.with(read).map_err(|source| self.read_error(source))
     }
 
     /// Saves one document.
@@ -241,7 +243,12 @@ impl Store {
         }
         let lazy = batch.durability(self.durability) == Durability::Relaxed
             && self.lazy_saves.fetch_add(1, Ordering::Relaxed) < LAZY_SAVES_MAX;
-        self.write(batch, lazy).map_err(|source| self.write_error(source))
+        let written = self.with(|db| write(db, batch, lazy));
+        written.map_err(|source| self.write_error(source))?;
+        if !lazy {
+            self.lazy_saves.store(0, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Brings everything that was saved to disk.
@@ -249,7 +256,10 @@ impl Store {
         if self.lazy_saves.load(Ordering::Relaxed) == 0 {
             return Ok(());
         }
-        self.write(&Batch::default(), false).map_err(|source| self.write_error(source))
+        let written = self.with(|db| write(db, &Batch::default(), false));
+        written.map_err(|source| self.write_error(source))?;
+        self.lazy_saves.store(0, Ordering::Relaxed);
+        Ok(())
     }
 
     /// The file.
@@ -258,25 +268,20 @@ impl Store {
         &self.path
     }
 
-    fn write(&self, batch: &Batch, lazy: bool) -> Result<(), redb::Error> {
-        let mut txn = self.db.begin_write()?;
-        if lazy {
-            txn.set_durability(redb::Durability::None)?;
-        }
-        for (&table, rows) in &batch.rows {
-            let mut table = txn.open_table(definition(table))?;
-            for (key, value) in rows {
-                match value {
-                    Some(value) => drop(table.insert(key.as_slice(), value.as_slice())?),
-                    None => drop(table.remove(key.as_slice())?),
-                }
-            }
-        }
-        txn.commit()?;
-        if !lazy {
-            self.lazy_saves.store(0, Ordering::Relaxed);
-        }
-        Ok(())
+    /// Does something with the database. After an error of the disk it takes no more writes until
+    /// it was closed and opened again, which is how it finds back to its last whole state.
+    fn with<T>(
+        &self,
+        act: impl FnOnce(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, redb::Error> {
+        let mut db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = match db.take() {
+            Some(open) => open,
+            None => open::again(&self.path)?,
+        };
+        let done = act(&open)?;
+        *db = Some(open);
+        Ok(done)
     }
 
     fn load_paths<T: DeserializeOwned>(
@@ -299,8 +304,8 @@ impl Store {
         table: Table,
         mut show: impl FnMut(&[u8], Option<&[u8]>),
     ) -> Result<(), StoreError> {
-        let mut read = || -> Result<(), redb::Error> {
-            let txn = self.db.begin_read()?;
+        let read = |db: &Database| -> Result<(), redb::Error> {
+            let txn = db.begin_read()?;
             let rows = match txn.open_table(definition(table)) {
                 Err(TableError::TableDoesNotExist(_)) => return Ok(()),
                 other => other?,
@@ -311,7 +316,7 @@ impl Store {
             }
             Ok(())
         };
-        read().map_err(|source| self.read_error(source))
+        self.with(read).map_err(|source| self.read_error(source))
     }
 
     fn read_error(&self, source: redb::Error) -> StoreError {
@@ -329,6 +334,23 @@ impl Drop for Store {
         // Nobody is left to hear of a failure; what is lost then was promised to nobody.
         let _ = self.flush();
     }
+}
+
+fn write(db: &Database, batch: &Batch, lazy: bool) -> Result<(), redb::Error> {
+    let mut txn = db.begin_write()?;
+    if lazy {
+        txn.set_durability(redb::Durability::None)?;
+    }
+    for (&table, rows) in &batch.rows {
+        let mut table = txn.open_table(definition(table))?;
+        for (key, value) in rows {
+            match value {
+                Some(value) => drop(table.insert(key.as_slice(), value.as_slice())?),
+                None => drop(table.remove(key.as_slice())?),
+            }
+        }
+    }
+    Ok(txn.commit()?)
 }
 
 fn definition(table: Table) -> TableDefinition<'static, &'static [u8], &'static [u8]> {

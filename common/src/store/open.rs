@@ -17,6 +17,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 
 use redb::{
@@ -59,6 +60,7 @@ pub fn open(path: &Path, durability: Durability) -> Result<Opened, StoreError> {
     let place = |source| StoreError::Place { path: path.to_owned(), source };
     let finish = |db, set_aside| {
         let path = path.to_owned();
+        let db = Mutex::new(Some(db));
         let store = Store { db, path, durability, lazy_saves: AtomicU32::new(0) };
         Opened { store, set_aside }
     };
@@ -124,6 +126,22 @@ fn existing(path: &Path) -> Result<Database, Failure> {
         Ok(db)
     }));
     checked.unwrap_or(Err(Failure::Damaged))
+}
+
+/// Opens a store once more that was open before. One that is not whole now is left to the next
+/// start.
+pub(super) fn again(path: &Path) -> Result<Database, redb::Error> {
+    let damaged = || redb::Error::Corrupted("it is not whole any more".to_owned());
+    if header(path)?.is_empty() {
+        return Err(damaged());
+    }
+    existing(path).map_err(|failure| match failure {
+        Failure::Damaged => damaged(),
+        Failure::Error(StoreError::Open { source, .. }) => *source,
+        Failure::Error(StoreError::Place { source, .. }) => source.into(),
+        Failure::Error(StoreError::InUse { .. }) => redb::Error::DatabaseAlreadyOpen,
+        Failure::Error(_) => damaged(),
+    })
 }
 
 /// What a look at the format tells.

@@ -235,6 +235,9 @@ pub struct Condition {
     pub lacks: Vec<String>,
     /// Files that have another name outside the tree, some of them.
     pub linked_outside: Vec<RelPath>,
+    /// Versions that could not be brought where they belong; it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsettled: Option<String>,
 }
 
 /// Names a question for content until it is answered.

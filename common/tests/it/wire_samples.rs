@@ -105,6 +105,7 @@ pub(crate) fn reports(golden: &mut Golden) {
         scrub_found: 1,
         lacks: vec!["rename exchange".to_owned()],
         linked_outside: vec![path("shared.log")],
+        unsettled: None,
     };
     let aside = Some(path("a.conflict-B-20261121-095000-d1d1d1d1"));
     let inventory = Report::Inventory {

@@ -160,6 +160,7 @@ fn the_status_looks_as_it_did() {
             scrub_found: 1,
             lacks: vec!["rename exchange".to_owned()],
             linked_outside: vec![path("shared.log")],
+            unsettled: None,
             ..status().side_b
         },
         waiting_count: 300,

@@ -8,6 +8,7 @@
 
 mod answers;
 mod asking;
+mod errors;
 mod fake_a;
 mod faults;
 mod files;
@@ -31,6 +32,11 @@ mod refusals;
 mod server;
 mod servers;
 mod spelling;
+mod sweep;
+mod sweep_reader;
+mod sweep_round;
+mod sweep_scenarios;
+mod sweep_strace;
 mod system;
 mod trees;
 mod unreachable;

@@ -124,6 +124,11 @@ impl Server {
         kill_process(self.pid(), signal).expect("it is running");
     }
 
+    /// How it ended, if it has.
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child")
+    }
+
     /// Waits for its end.
     pub(crate) fn ended(&mut self) -> ExitStatus {
         let mut status = None;
@@ -143,7 +148,9 @@ impl Server {
 
     /// Ends it with SIGKILL.
     pub(crate) fn kill(mut self) {
-        self.signal(Signal::KILL);
+        if self.has_ended().is_none() {
+            self.signal(Signal::KILL);
+        }
         let status = self.ended();
         assert_eq!(status.signal(), Some(9), "{} ended by itself: {status}", self.name);
     }

@@ -129,7 +129,15 @@ impl Coordinator {
             || self.conditions.b.halted.is_some()
     }
 
-    /// Whether saving failed and nobody has looked since.
+    /// Something was saved: if that had failed before, all goes on.
+    pub(super) fn can_save_again(&mut self, out: &mut Vec<Action>) {
+        if self.cannot_save() {
+            self.halts.retain(|halt| !matches!(halt, Halt::CannotSave(_)));
+            out.push(Action::Note(Note::Resumed));
+        }
+    }
+
+    /// Whether saving failed, and did not succeed since.
     pub(super) fn cannot_save(&self) -> bool {
         self.halts.iter().any(|halt| matches!(halt, Halt::CannotSave(_)))
     }

@@ -68,6 +68,8 @@ pub struct Remembered {
 
 /// How long to wait before saving again what could not be made durable, in milliseconds.
 const PROVE_MS: u64 = 5_000;
+/// What could not be saved is saved again after so long.
+const SAVE_AGAIN_MS: u64 = 2_000;
 
 /// A save under way.
 struct Saving {
@@ -120,6 +122,8 @@ pub struct Coordinator {
     /// Rows of the archive that could not be made durable, to be saved again.
     unproven: BTreeSet<RelPath>,
     prove_at: Option<Moment>,
+    /// When it is tried again to save, after that failed.
+    save_at: Option<Moment>,
     unsaved: Batch,
     next_id: u64,
     alarm: Option<Moment>,
@@ -168,6 +172,7 @@ impl Coordinator {
             saves: BTreeMap::new(),
             unproven: BTreeSet::new(),
             prove_at: None,
+            save_at: None,
             unsaved: Batch::default(),
             next_id: 1,
             alarm: None,
@@ -310,10 +315,13 @@ impl Coordinator {
         let batch = &self.unsaved;
         let nothing = batch.archive.is_empty() && !batch.forget;
         let nothing = nothing && batch.locks.is_none() && batch.peer.is_none();
-        // What could not be saved is kept until somebody has looked, or somebody else needs it.
-        if (nothing || self.cannot_save()) && !self.desk.has_unsaved() {
+        // What could not be saved is kept for the next try, or until somebody needs it.
+        let is_due = self.save_at.is_some_and(|at| at <= self.now.moment);
+        let kept = (nothing || self.cannot_save()) && !is_due;
+        if kept && !self.desk.has_unsaved() {
             return;
         }
+        self.save_at = None;
         let batch = std::mem::take(&mut self.unsaved);
         self.next_id += 1;
         let id = SaveId(self.next_id);
@@ -326,6 +334,7 @@ impl Coordinator {
         let Some(Saving { batch, answers }) = self.saves.remove(&id) else { return };
         match result {
             Ok(()) => {
+                self.can_save_again(out);
                 out.extend(answers.into_iter().map(|(to, answer)| Action::Answer(to, answer)));
             }
             Err(reason) => {
@@ -333,6 +342,7 @@ impl Coordinator {
                     out.push(Action::Answer(client, desk::cannot_save(&reason)));
                 }
                 self.save_again(batch);
+                self.save_at = Some(self.now.moment.after_ms(SAVE_AGAIN_MS));
                 self.halt_for(Halt::CannotSave(reason), out);
             }
         }
@@ -386,7 +396,8 @@ impl Coordinator {
     fn set_alarm(&mut self, out: &mut Vec<Action>) {
         let prove = self.prove_at.filter(|_| self.ready.b);
         let next = [self.waits.next(), self.desk.next_deadline(), self.next_expiry(), prove];
-        let next = next.into_iter().flatten().min();
+        let next = next.into_iter().chain([self.save_at]);
+        let next = next.flatten().min();
         if next != self.alarm {
             self.alarm = next;
             out.extend(next.map(Action::WakeAt));
