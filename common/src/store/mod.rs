@@ -11,6 +11,7 @@ mod row;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 use serde::Serialize;
@@ -43,7 +44,8 @@ pub enum Durability {
 /// The open store of one replica.
 #[derive(Debug)]
 pub struct Store {
-    db: Database,
+    /// None while it cannot be opened again after an error of the disk.
+    db: RwLock<Option<Database>>,
     path: PathBuf,
     durability: Durability,
     lazy_saves: AtomicU32,
@@ -99,7 +101,7 @@ pub enum StoreError {
         /// The cause.
         source: Box<redb::Error>,
     },
-    /// A batch cannot be written. Nothing of it is there; the store must be opened again.
+    /// A batch cannot be written. Nothing of it is there; it may be saved again.
     #[error("cannot write the store `{}`", path.display())]
     Write {
         /// The file.
@@ -197,7 +199,7 @@ impl Store {
     /// A document; `None` when there is none, or only a damaged one.
     pub fn get_doc<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StoreError> {
         let read = || -> Result<Option<T>, redb::Error> {
-            let txn = self.db.begin_read()?;
+            let txn = self.begin_read()?;
             let table = match txn.open_table(definition(Table::Docs)) {
                 Err(TableError::TableDoesNotExist(_)) => return Ok(None),
                 other => other?,
@@ -258,8 +260,31 @@ impl Store {
         &self.path
     }
 
+    fn db(&self) -> RwLockReadGuard<'_, Option<Database>> {
+        self.db.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin_read(&self) -> Result<redb::ReadTransaction, redb::Error> {
+        Ok(self.db().as_ref().ok_or(redb::Error::PreviousIo)?.begin_read()?)
+    }
+
     fn write(&self, batch: &Batch, lazy: bool) -> Result<(), redb::Error> {
-        let mut txn = self.db.begin_write()?;
+        match self.try_write(batch, lazy) {
+            // After an error of the disk the library refuses everything until it is opened again.
+            Err(redb::Error::PreviousIo) => {
+                let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+                drop(db.take());
+                *db = Some(open::again(&self.path)?);
+                drop(db);
+                self.try_write(batch, lazy)
+            }
+            other => other,
+        }
+    }
+
+    fn try_write(&self, batch: &Batch, lazy: bool) -> Result<(), redb::Error> {
+        let db = self.db();
+        let mut txn = db.as_ref().ok_or(redb::Error::PreviousIo)?.begin_write()?;
         if lazy {
             txn.set_durability(redb::Durability::None)?;
         }
@@ -300,7 +325,7 @@ impl Store {
         mut show: impl FnMut(&[u8], Option<&[u8]>),
     ) -> Result<(), StoreError> {
         let mut read = || -> Result<(), redb::Error> {
-            let txn = self.db.begin_read()?;
+            let txn = self.begin_read()?;
             let rows = match txn.open_table(definition(table)) {
                 Err(TableError::TableDoesNotExist(_)) => return Ok(()),
                 other => other?,

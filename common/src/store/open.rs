@@ -17,6 +17,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::RwLock;
 use std::sync::atomic::AtomicU32;
 
 use redb::{
@@ -59,6 +60,7 @@ pub fn open(path: &Path, durability: Durability) -> Result<Opened, StoreError> {
     let place = |source| StoreError::Place { path: path.to_owned(), source };
     let finish = |db, set_aside| {
         let path = path.to_owned();
+        let db = RwLock::new(Some(db));
         let store = Store { db, path, durability, lazy_saves: AtomicU32::new(0) };
         Opened { store, set_aside }
     };
@@ -124,6 +126,15 @@ fn existing(path: &Path) -> Result<Database, Failure> {
         Ok(db)
     }));
     checked.unwrap_or(Err(Failure::Damaged))
+}
+
+/// Opens a file that was open until the disk failed. Nothing is set aside while others rely on it.
+pub(super) fn again(path: &Path) -> Result<Database, redb::Error> {
+    existing(path).map_err(|failure| match failure {
+        Failure::Damaged => redb::Error::Corrupted("the store is damaged".to_owned()),
+        Failure::Error(StoreError::Open { source, .. }) => *source,
+        Failure::Error(error) => redb::Error::Io(io::Error::other(error)),
+    })
 }
 
 /// What a look at the format tells.
