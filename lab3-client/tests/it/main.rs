@@ -32,6 +32,8 @@ mod real_storms;
 mod real_trees;
 mod real_writers;
 mod refusals;
+mod roots;
+mod roots_memory;
 mod server;
 mod servers;
 mod spelling;

@@ -71,6 +71,17 @@ impl Disk {
         until("the disk is unmounted", || run(Command::new("umount").arg(&self.place)).is_ok());
     }
 
+    /// Takes it out of the tree of names under whoever uses it.
+    pub(crate) fn pull(&self) {
+        run(Command::new("umount").arg("-l").arg(&self.place)).expect("unmounted");
+    }
+
+    /// Makes it read-only, or writable again.
+    pub(crate) fn remount(&self, how: &str) {
+        let options = format!("remount,{how}");
+        run(Command::new("mount").args(["-o", &options]).arg(&self.place)).expect("remounted");
+    }
+
     /// The power goes.
     pub(crate) fn cut(&self, last: Last) {
         let what = match last {
