@@ -22,6 +22,7 @@ mod moves;
 mod power;
 mod power_acts;
 mod power_disk;
+mod power_locks;
 mod power_stop;
 mod proxy;
 mod readme;

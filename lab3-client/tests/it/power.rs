@@ -50,7 +50,11 @@ impl Cut {
         self.sides().contains(&side)
     }
 
-    fn word(self) -> &'static str {
+    pub(crate) fn parse(word: &str) -> Option<Cut> {
+        Cut::ALL.into_iter().find(|known| known.word() == word)
+    }
+
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Cut::One(Side::A) => "A",
             Cut::One(Side::B) => "B",
@@ -107,7 +111,7 @@ impl Case {
         let side_of = |word: &str| Side::BOTH.into_iter().find(|side| side.to_string() == word);
         let thread = THREADS.iter().find(|(_, name)| *name == thread)?.1;
         Some(Case {
-            cut: Cut::ALL.into_iter().find(|known| known.word() == cut)?,
+            cut: Cut::parse(cut)?,
             act: ACTS.iter().find(|known| known.name == act)?,
             user: side_of(user)?,
             careful: care == "careful",
