@@ -30,6 +30,9 @@ pub const ROWS_PER_MESSAGE_MAX: usize = 1000;
 /// Inline content in one message of rows, in bytes.
 pub const INLINE_PER_MESSAGE_MAX: usize = 1024 * 1024;
 
+/// Paths that are made durable one by one. For more, one flush of the file system is cheaper.
+pub const FLUSHED_SINGLY_MAX: usize = 16;
+
 /// Changes that may be under way at one side.
 pub const CHANGES_IN_FLIGHT_MAX: usize = 1024;
 
@@ -41,3 +44,4 @@ pub const STALE_MS: u64 = 1000;
 const _: () = assert!(PIECE_BYTES_MAX + HELLO_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(INLINE_BYTES_MAX as usize <= PIECE_BYTES_MAX);
 const _: () = assert!(INLINE_PER_MESSAGE_MAX + PATH_BYTES_MAX < FRAME_BYTES_MAX);
+const _: () = assert!((FLUSHED_SINGLY_MAX + 1) * PATH_BYTES_MAX < FRAME_BYTES_MAX);

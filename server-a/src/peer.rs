@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use common::exchange::asker::Asker;
 use common::exchange::giver::Giver;
+use common::limits::FLUSHED_SINGLY_MAX;
 use common::path::RelPath;
 use common::replica::met;
 use common::replica::service::Replica;
@@ -70,6 +71,8 @@ impl Link {
         let mut inner = self.lock();
         inner.next += 1;
         let id = OrderId(SYNC_IDS + inner.next);
+        // Many are flushed together, so they need no names, which would not fit into one message.
+        let paths = if paths.len() > FLUSHED_SINGLY_MAX { &[] } else { paths };
         let order = Order::Sync { id, paths: paths.to_vec() };
         inner.outgoing.as_ref()?.send(&PeerMessage::Order(order)).ok()?;
         let (tell, told) = channel();

@@ -155,16 +155,14 @@ impl Saver {
         self.locks = now;
     }
 
-    /// Flushes the files of the sides that had them first; answers those that could not be.
+    /// Flushes what the sides had first, and what they removed; answers what could not be.
     fn make_durable(&self, archive: &BTreeMap<RelPath, ArchiveRow>) -> Vec<RelPath> {
         if !self.replica.is_strict() {
             return Vec::new();
         }
         let of = |side: Side| -> Vec<RelPath> {
-            let files = archive
-                .values()
-                .filter(|row| row.entry.as_ref().is_some_and(|entry| entry.as_file().is_some()));
-            let theirs = files.filter(|row| row.source.is_none_or(|source| source == side));
+            let rows = archive.values();
+            let theirs = rows.filter(|row| row.source.is_none_or(|source| source == side));
             theirs.map(|row| row.path.clone()).collect()
         };
         let (ours, theirs) = (of(Side::A), of(Side::B));

@@ -1,18 +1,21 @@
-//! Makes contents durable, on a thread of its own.
+//! Makes what a user did durable, on a thread of its own.
 //!
 //! The archive may call a version agreed only when it is on the disk of both sides; here the side
-//! that had it first does its part.
+//! that had it first does its part. A user flushes nothing: neither what he wrote nor its name, and
+//! that something is gone or is elsewhere now is a name, too.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use rustix::io::Errno;
+
+use crate::limits::FLUSHED_SINGLY_MAX;
 use crate::path::RelPath;
+use crate::replica::disk::Handle;
 use crate::replica::known::Known;
 use crate::replica::root::{Root, is_absence};
 use crate::wire::message::{OrderId, Report};
-
-/// From so many files on, one flush of the whole file system is cheaper.
-const SINGLY_MAX: usize = 32;
 
 /// One order.
 pub(super) type Job = (OrderId, Vec<RelPath>);
@@ -29,13 +32,58 @@ pub(super) fn start(root: Arc<Root>, known: Arc<Known>) -> std::io::Result<Sende
     Ok(jobs)
 }
 
-/// Makes the present content of these files durable. What is gone needs nothing.
+/// Makes what is now at these paths durable, or that nothing is. No path is everything.
 pub(super) fn flush(root: &Root, paths: &[RelPath]) -> bool {
-    if paths.len() > SINGLY_MAX {
-        return root.handle().sync_all().is_ok();
+    let all = || root.handle().sync_all().is_ok();
+    if paths.is_empty() || paths.len() > FLUSHED_SINGLY_MAX {
+        return all();
     }
-    paths.iter().all(|path| match root.open_file(path) {
-        Ok(file) => file.sync_data().is_ok(),
-        Err(error) => is_absence(&error),
-    })
+    let above: BTreeSet<Option<RelPath>> = paths.iter().map(RelPath::parent).collect();
+    let flushes = paths.iter().map(|path| content(root, path));
+    let mut flushes = flushes.chain(above.into_iter().map(|above| names(root, above)));
+    match flushes.try_for_each(|flushed| flushed.map_err(|error| error == Singly::Failed)) {
+        Ok(()) => true,
+        Err(failed) => !failed && all(),
+    }
+}
+
+/// Why something was not flushed by itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Singly {
+    /// It cannot be opened for that; a flush of everything does it.
+    Impossible,
+    /// It was tried. No later flush can be believed.
+    Failed,
+}
+
+/// What is at a path. What is gone, and a link, has nothing but a name.
+fn content(root: &Root, path: &RelPath) -> Result<(), Singly> {
+    match root.open_file(path) {
+        // Mode and time count as well, so all of it and not only the data.
+        Ok(file) => fsync(&file),
+        Err(error) if is_absence(&error) => Ok(()),
+        Err(_) => Err(Singly::Impossible),
+    }
+}
+
+/// The names in a directory; where it is gone itself, that it is.
+fn names(root: &Root, mut path: Option<RelPath>) -> Result<(), Singly> {
+    loop {
+        match root.directory(path.as_ref()) {
+            Ok(dir) => return fsync(&dir),
+            Err(error) if is_absence(&error) && path.is_some() => {
+                path = path.and_then(|path| path.parent());
+            }
+            Err(_) => return Err(Singly::Impossible),
+        }
+    }
+}
+
+fn fsync(file: &Handle) -> Result<(), Singly> {
+    match file.sync() {
+        Ok(()) => Ok(()),
+        // A fifo, or a file system that knows no flush of this.
+        Err(Errno::INVAL | Errno::ROFS) => Err(Singly::Impossible),
+        Err(_) => Err(Singly::Failed),
+    }
 }

@@ -115,11 +115,11 @@ pub enum Order {
         /// Where; everything when absent.
         path: Option<RelPath>,
     },
-    /// Make the present content of these files durable; answered by `Report::Synced`.
+    /// Make what is now at these paths durable, or that nothing is; answered by `Report::Synced`.
     Sync {
         /// Its name.
         id: OrderId,
-        /// Which files.
+        /// Where; everywhere when there is none.
         paths: Vec<RelPath>,
     },
     /// Go on after a halt: take the root as it is now.

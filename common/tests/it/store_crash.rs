@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use common::store::{Batch, Durability, StoreError, open};
 
 use crate::store::{file, path, reopen};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 const ROWS: u64 = 40;
 const CHILD_ENV: &str = "LAB3_TEST_STORE";
@@ -105,7 +106,8 @@ fn relaxed_rows_may_be_lost_by_a_kill_but_documents_are_not_and_no_batch_is_torn
     }
 }
 
-/// Saves until the disk takes no more, when it is run as a child of the test below.
+/// Saves until the disk takes no more, and again when there is room, when it is run as a child of
+/// the test below.
 #[test]
 fn child_that_saves_until_the_disk_is_full() {
     let Some(name) = std::env::var_os(FULL_ENV) else { return };
@@ -122,6 +124,11 @@ fn child_that_saves_until_the_disk_is_full() {
             Err(error) => {
                 assert!(matches!(error, StoreError::Write { .. }), "{error:?}");
                 writeln!(out, "full").expect("the parent reads");
+                assert!(store.save(&batch).is_err(), "it is still full");
+                let limit = Rlimit { current: None, maximum: None };
+                setrlimit(Resource::Fsize, limit).expect("there is room");
+                store.save(&batch).expect("an earlier error is forgotten");
+                writeln!(out, "saved {n}").expect("the parent reads");
                 return;
             }
         }
@@ -134,7 +141,7 @@ fn a_full_disk_is_an_error_and_what_was_saved_before_stays() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let name = dir.path().join("store");
     let output = Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f 16000; exec \"$0\" \"$@\""])
+        .args(["-c", "trap '' XFSZ; ulimit -S -f 16000; exec \"$0\" \"$@\""])
         .arg(std::env::current_exe().expect("this test binary"))
         .args(["--exact", "store_crash::child_that_saves_until_the_disk_is_full", "--nocapture"])
         .env(FULL_ENV, &name)

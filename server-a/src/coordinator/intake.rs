@@ -84,12 +84,13 @@ impl Coordinator {
     }
 
     /// What was under way at B when the link broke, and is found there as it was ordered, was
-    /// carried out: it is no edit of B's user, and both sides had agreed on it.
+    /// carried out: it is no edit of B's user, and both sides had agreed on it. Nobody heard that
+    /// it was flushed.
     fn learn_unheard(&mut self) {
         for (path, after) in std::mem::take(&mut self.unheard) {
             let done = same(self.seen.b.get(&path), after.as_ref());
             if done && !same(self.archive.get(&path), after.as_ref()) {
-                self.learn(&path, after, Some(Side::A));
+                self.learn(&path, after, None);
             }
         }
     }
