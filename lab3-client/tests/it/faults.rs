@@ -13,20 +13,11 @@ use std::time::Duration;
 
 use common::side::Side;
 
+use crate::dice::Dice;
 use crate::proxy::Proxy;
 use crate::server::until;
 use crate::system::System;
 use crate::trees::{self, Node, put, remove, text};
-
-/// A small seeded generator: the same seed, the same choices.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, most: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
-        (self.0 >> 33) % most
-    }
-}
 
 /// A content that shows whether it is whole: its name, its number, and filling of a known length.
 fn whole(name: &str, version: u64) -> String {

@@ -8,6 +8,7 @@
 
 mod answers;
 mod asking;
+mod dice;
 mod fake_a;
 mod faults;
 mod files;
@@ -15,6 +16,8 @@ mod golden;
 mod guards;
 mod hostile;
 mod index;
+mod link;
+mod link_scenes;
 mod listing;
 mod locks;
 mod matrix;
