@@ -67,6 +67,13 @@ impl Rig {
 
     /// Plays a scene on a new connection, which may be cut, and requires what must come of it.
     pub(crate) fn play(&mut self, scene: &Scene, fault: Option<Fault>) {
+        self.act_on_a_new_link(scene, fault);
+        self.is_settled();
+        self.proxy.arm(None);
+    }
+
+    /// Plays a scene on a new connection.
+    pub(crate) fn act_on_a_new_link(&mut self, scene: &Scene, fault: Option<Fault>) {
         self.round += 1;
         (scene.prepare)(self);
         let before = self.proxy.connections();
@@ -74,8 +81,18 @@ impl Rig {
         self.proxy.drop_all();
         until("A dials again", || self.proxy.connections() > before);
         (scene.act)(self);
-        self.is_settled();
-        self.proxy.arm(None);
+    }
+
+    /// Removes the conflict copies, as a user would; answers how many there were.
+    pub(crate) fn clear_copies(&mut self) -> usize {
+        self.settle();
+        let nodes = trees::read(&self.system.a);
+        let copies = nodes.keys().filter_map(|name| std::str::from_utf8(name).ok());
+        let copies: Vec<&str> = copies.filter(|name| name.contains(".conflict-")).collect();
+        for copy in &copies {
+            remove(&self.system.a, copy);
+        }
+        copies.len()
     }
 
     /// Both trees are what the users left; then nothing moves any more.

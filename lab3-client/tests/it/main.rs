@@ -17,6 +17,7 @@ mod guards;
 mod hostile;
 mod index;
 mod link;
+mod link_faults;
 mod link_scenes;
 mod listing;
 mod locks;
