@@ -188,6 +188,11 @@ impl Proxy {
         *locked(&self.shared.again) = Some((toward, tape[from..last].to_vec()));
     }
 
+    /// How many bytes have passed to a side on the connection that stands.
+    pub(crate) fn passed(&self, toward: Side) -> u64 {
+        locked(&self.shared.tapes).last().map_or(0, |tapes| tapes[toward].len() as u64)
+    }
+
     /// How many connections there were.
     pub(crate) fn connections(&self) -> usize {
         locked(&self.shared.tapes).len()
