@@ -145,6 +145,8 @@ fn an_index_never_locks_another_file_while_files_move() {
         let entries = listing["entries"].as_array().expect("entries");
         let index = dice.below(entries.len() as u64) as usize;
         let path = entries[index]["path"].as_str().expect("a path").to_owned();
+        // The user looks for the row.
+        std::thread::sleep(std::time::Duration::from_millis(dice.below(120)));
         let asked_from = now();
         let ran = system.lab3(&["-lock", &index.to_string()]);
         let asked_to = now();
