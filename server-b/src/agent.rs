@@ -26,6 +26,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 
+/// While more than this waits to be said, in bytes, news travel without content.
+const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// Where reports go, and what they are about.
 #[derive(Default)]
 pub(crate) struct Desk {
@@ -49,7 +52,7 @@ impl Desk {
 
 /// Sends what the replica reports over the link that stands, and says it.
 pub(crate) fn reporter(desk: Arc<Desk>) -> Reporter {
-    Box::new(move |report| {
+    Box::new(move |mut report| {
         let mut inner = desk.lock();
         match &report {
             Report::Outcome { id, outcome } => {
@@ -67,6 +70,12 @@ pub(crate) fn reporter(desk: Arc<Desk>) -> Reporter {
             _ => {}
         }
         if let Some(link) = &inner.link {
+            if let Report::Observed(observation) = &mut report
+                && link.waiting() > WAITING_BYTES_MAX
+            {
+                // A does not listen, or not as fast as users write: it asks for content then.
+                observation.rows.iter_mut().for_each(|row| row.content = None);
+            }
             // A link that is lost is noticed by its reader; the next one starts with everything.
             let _ = link.send(&PeerMessage::Report(report));
         }

@@ -34,12 +34,13 @@ impl From<StepError> for NotReceived {
 
 impl From<SourceError> for NotReceived {
     fn from(error: SourceError) -> NotReceived {
-        let source = match error {
-            SourceError::Gone => return NotReceived::Moved,
-            SourceError::Lost => io::ErrorKind::ConnectionAborted.into(),
-            SourceError::Io(source) => source,
-        };
-        NotReceived::Failed(StepError { step: "take the content over", source })
+        match error {
+            // A link that broke is no fault of the disk: it is tried again when the link is back.
+            SourceError::Gone | SourceError::Lost => NotReceived::Moved,
+            SourceError::Io(source) => {
+                NotReceived::Failed(StepError { step: "take the content over", source })
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -179,7 +180,13 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
         let (present, gone) = oneshot::channel();
         let bulk_room = Arc::new(Semaphore::new(BULK_BYTES_MAX));
         let pong = frame_of(O::pong().as_ref());
-        let lanes = Lanes { urgent: urgent_queue, bulk: bulk_queue, room: bulk_room.clone() };
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let lanes = Lanes {
+            urgent: urgent_queue,
+            bulk: bulk_queue,
+            room: bulk_room.clone(),
+            waiting: waiting.clone(),
+        };
         let ping = frame_of(O::ping().as_ref());
         let writing = tokio::spawn(write(writer, lanes, ping, pace, gone));
         let incoming = Incoming {
@@ -187,7 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
             inbox: self.inbox,
             silence_max: I::ping().map(|_| pace.silence_max),
             heard: Instant::now(),
-            pong: pong.map(|frame| (urgent.downgrade(), frame)),
+            pong: pong.map(|frame| (urgent.downgrade(), waiting.clone(), frame)),
             writing,
             written: false,
             _present: present,
@@ -197,6 +204,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
             urgent,
             bulk,
             bulk_room,
+            waiting,
             runtime: Handle::current(),
             message: std::marker::PhantomData,
         };
@@ -223,6 +231,8 @@ pub struct Outgoing<M> {
     urgent: UnboundedSender<Vec<u8>>,
     bulk: UnboundedSender<(Vec<u8>, OwnedSemaphorePermit)>,
     bulk_room: Arc<Semaphore>,
+    /// Bytes in the urgent lane.
+    waiting: Arc<AtomicUsize>,
     runtime: Handle,
     message: std::marker::PhantomData<fn(M)>,
 }
@@ -233,6 +243,7 @@ impl<M> Clone for Outgoing<M> {
             urgent: self.urgent.clone(),
             bulk: self.bulk.clone(),
             bulk_room: self.bulk_room.clone(),
+            waiting: self.waiting.clone(),
             runtime: self.runtime.clone(),
             message: std::marker::PhantomData,
         }
@@ -243,7 +254,15 @@ impl<M: Message> Outgoing<M> {
     /// Queues a message in the urgent lane. Never blocks.
     pub fn send(&self, message: &M) -> Result<(), LinkError> {
         let frame = encode(message, FRAME_BYTES_MAX)?;
+        self.waiting.fetch_add(frame.len(), Ordering::Relaxed);
         self.urgent.send(frame).map_err(|_| LinkError::Lost(None))
+    }
+
+    /// Bytes that wait in the urgent lane. It has no bound of its own, so a speaker that could as
+    /// well say less looks here first.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Queues a message in the bulk lane, as soon as there is room in it.
@@ -276,6 +295,15 @@ struct Lanes {
     urgent: UnboundedReceiver<Vec<u8>>,
     bulk: UnboundedReceiver<(Vec<u8>, OwnedSemaphorePermit)>,
     room: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Lanes {
+    /// Accounts for a frame that leaves the urgent lane.
+    fn leaves(&self, frame: Vec<u8>) -> Vec<u8> {
+        self.waiting.fetch_sub(frame.len(), Ordering::Relaxed);
+        frame
+    }
 }
 
 impl Drop for Lanes {
@@ -322,13 +350,13 @@ async fn drain<S: AsyncWrite>(
         };
         let mut batch = tokio::select! {
             biased;
-            Some(frame) = lanes.urgent.recv() => frame,
+            Some(frame) = lanes.urgent.recv() => lanes.leaves(frame),
             frame = lanes.bulk.recv() => match frame {
                 Some((frame, _room)) => frame,
                 // The senders of both lanes are dropped together, but the last urgent message
                 // may have come between the two looks.
                 None => match lanes.urgent.try_recv() {
-                    Ok(frame) => frame,
+                    Ok(frame) => lanes.leaves(frame),
                     Err(_) => return stream.shutdown().await,
                 },
             },
@@ -337,7 +365,7 @@ async fn drain<S: AsyncWrite>(
         while batch.len() < WRITE_BYTES
             && let Ok(frame) = lanes.urgent.try_recv()
         {
-            batch.extend_from_slice(&frame);
+            batch.extend_from_slice(&lanes.leaves(frame));
         }
         stream.write_all(&batch).await?;
         stream.flush().await?;
@@ -352,7 +380,7 @@ pub struct Incoming<M, S> {
     inbox: Inbox,
     silence_max: Option<Duration>,
     heard: Instant,
-    pong: Option<(WeakUnboundedSender<Vec<u8>>, Vec<u8>)>,
+    pong: Option<(WeakUnboundedSender<Vec<u8>>, Arc<AtomicUsize>, Vec<u8>)>,
     writing: JoinHandle<Result<(), LinkError>>,
     written: bool,
     _present: oneshot::Sender<()>,
@@ -413,9 +441,10 @@ impl<M: Message, S: AsyncRead + AsyncWrite> Incoming<M, S> {
     }
 
     fn answer_ping(&self) {
-        if let Some((urgent, frame)) = &self.pong
+        if let Some((urgent, waiting, frame)) = &self.pong
             && let Some(urgent) = urgent.upgrade()
         {
+            waiting.fetch_add(frame.len(), Ordering::Relaxed);
             // When the writer is gone, the next read says so.
             let _ = urgent.send(frame.clone());
         }

@@ -178,7 +178,9 @@ impl Source for Served {
     ) -> Result<(), SourceError> {
         for &(offset, length) in ranges {
             let start = offset as usize;
-            sink(offset, &self.0[start..start + length as usize])?;
+            // What is shorter than announced is a link that broke.
+            let piece = self.0.get(start..start + length as usize).ok_or(SourceError::Lost)?;
+            sink(offset, piece)?;
         }
         Ok(())
     }

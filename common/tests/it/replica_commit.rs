@@ -255,6 +255,8 @@ fn content_is_pulled_copied_and_never_believed() {
     shelf.0.insert(wanted.digest, large.clone());
     let Entry::File(lied) = file(b"announced") else { unreachable!() };
     shelf.0.insert(lied.digest, b"delivered".to_vec());
+    let Entry::File(cut) = file(b"cut in the middle") else { unreachable!() };
+    shelf.0.insert(cut.digest, b"cut in".to_vec());
     let bench = Bench::with(tempfile::tempdir().unwrap(), shelf, Durability::Relaxed);
     let create = |name: &str, content: &[u8]| change(name, None, Some(file(content)));
 
@@ -266,7 +268,8 @@ fn content_is_pulled_copied_and_never_believed() {
     assert!(bench.read("b") == large);
     let moved = [
         (create("c", b"announced"), pull.clone()),
-        (create("d", b"gone"), pull),
+        (create("d", b"gone"), pull.clone()),
+        (create("i", b"cut in the middle"), pull),
         (create("e", b"another size"), copy),
         (create("f", b"no"), inline(b"xx")),
         (create("g", b"no"), Content::None),

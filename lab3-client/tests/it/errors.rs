@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use common::side::Side;
 
-use crate::faults::Dice;
+use crate::dice::Dice;
 use crate::sweep::{each, is_full, play, some};
 use crate::sweep_round::Round;
 use crate::sweep_scenarios::{SCENARIOS, Scenario, When};

@@ -13,28 +13,11 @@ use std::time::Duration;
 
 use common::side::Side;
 
+use crate::dice::Dice;
 use crate::proxy::Proxy;
 use crate::server::until;
 use crate::system::System;
 use crate::trees::{self, Node, put, remove, text};
-
-/// A small seeded generator: the same seed, the same choices.
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    /// The seed that `LAB3_SEED` names, or always the same.
-    pub(crate) fn from_environment() -> Dice {
-        let seed = std::env::var("LAB3_SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = seed.unwrap_or(1);
-        eprintln!("LAB3_SEED={seed}");
-        Dice(seed)
-    }
-
-    pub(crate) fn below(&mut self, most: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
-        (self.0 >> 33) % most
-    }
-}
 
 /// A content that shows whether it is whole: its name, its number, and filling of a known length.
 fn whole(name: &str, version: u64) -> String {

@@ -8,14 +8,23 @@
 
 mod answers;
 mod asking;
+mod dice;
 mod errors;
 mod fake_a;
 mod faults;
 mod files;
+mod fire;
+mod fire_crash;
+mod fire_crowd;
+mod fire_history;
+mod fire_watch;
 mod golden;
 mod guards;
 mod hostile;
 mod index;
+mod link;
+mod link_faults;
+mod link_scenes;
 mod listing;
 mod locks;
 mod matrix;

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use common::side::Side;
 
-use crate::faults::Dice;
+use crate::dice::Dice;
 use crate::sweep_round::Round;
 use crate::sweep_scenarios::{SCENARIOS, Scenario, When};
 use crate::sweep_strace::{CALLS, Call, calls, can_trace};

@@ -218,7 +218,8 @@ impl Coordinator {
 
     fn met(&mut self, number: u64) {
         if let Some(peer) = &mut self.peer {
-            peer.met = number;
+            // An answer that comes late, or twice, takes nothing back.
+            peer.met = peer.met.max(number);
             self.unsaved.peer = Some(*peer);
         }
     }
