@@ -33,6 +33,7 @@ mod servers;
 mod spelling;
 mod system;
 mod torture;
+mod torture_apps;
 mod torture_check;
 mod torture_child;
 mod torture_hand;

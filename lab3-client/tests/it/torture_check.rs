@@ -46,6 +46,8 @@ struct Evidence {
 /// How it went, in numbers.
 pub(crate) struct Verdict {
     pub(crate) line: String,
+    /// Conflict copies of what both sides' users wrote.
+    pub(crate) copies_shared: usize,
     /// Conflict copies of what only one side's users wrote.
     pub(crate) copies_own: Vec<String>,
     pub(crate) complaints: Vec<String>,
@@ -222,7 +224,7 @@ fn conclude(ledger: &Ledger, evidence: Evidence) -> Verdict {
         shared.len() + own.len(),
         ledger.polls,
     );
-    Verdict { line, copies_own: own, complaints }
+    Verdict { line, copies_shared: shared.len(), copies_own: own, complaints }
 }
 
 /// A loss, a torn line and an invented one are all found; what is as it should be is not.
