@@ -59,7 +59,8 @@ pub enum Outcome {
         /// The conflict copy that now holds an edit which nobody had seen.
         aside: Option<RelPath>,
     },
-    /// `before` did not hold. Holds what is there.
+    /// `before` did not hold. Holds what is there, as far as it is known: the rest is told when it
+    /// has been looked at.
     Stale {
         /// The entry at the path (for a rename: at its old name).
         now: Option<Entry>,

@@ -74,7 +74,7 @@ impl Committer {
         let Some(spot) = self.publisher.spot(path)? else {
             let answer = match (before, after) {
                 (_, None) => Answer::done(path, None, None),
-                (Some(_), Some(_)) => Answer::stale(None).again(path),
+                (Some(_), Some(_)) => self.stale(path, None),
                 (None, Some(_)) => nearest(Answer::refused(NO_PARENT), path),
             };
             return Ok(Plan::Over(answer));
@@ -211,7 +211,7 @@ impl Committer {
                 answer.left.push((from.clone(), None));
                 Ok(answer)
             }
-            _ => Ok(Answer::stale(None).again(from).again(target.path)),
+            _ => Ok(self.stale(from, None).again(from).again(target.path)),
         }
     }
 
@@ -303,10 +303,23 @@ impl Committer {
         })
     }
 
+    /// Something else is there than was expected. Nothing is told that is not known as well:
+    /// otherwise what becomes of it before the next look would be no news, and never be told.
     fn stale(&self, path: &RelPath, row: Option<Row>) -> Answer {
-        let news = self.known.row(path) != row;
-        let answer = Answer::stale(row.map(|row| row.entry));
-        if news { answer.again(path) } else { answer }
+        let known = self.known.row(path);
+        if known == row {
+            return Answer::stale(row.map(|row| row.entry));
+        }
+        let is_dir = |row: &Row| row.entry.is_dir();
+        match row {
+            Some(row) if !is_dir(&row) && !known.as_ref().is_some_and(is_dir) => {
+                let mut answer = Answer::stale(Some(row.entry.clone())).again(path);
+                answer.left.push((path.clone(), Some(row)));
+                answer
+            }
+            // Where it went, or what is in it, only a look sees.
+            _ => Answer::stale(known.map(|row| row.entry)).again(path),
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Getting the content of a new version into `stage/`, from wherever it is.
 
-use std::io;
 
 use crate::change::Change;
 use crate::entry::{self, Entry};

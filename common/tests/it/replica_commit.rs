@@ -59,9 +59,29 @@ fn a_version_that_was_not_expected_is_not_replaced() {
     let now = bench.write("a", b"edited");
     assert_eq!(bench.replace("a", &before, b"new"), Outcome::Stale { now: Some(now) });
     assert_eq!(bench.read("a"), b"edited");
+}
+
+/// What an outcome tells is known from then on. Otherwise a user who undoes it before the next look
+/// makes no news, and the other side would never hear of it.
+#[test]
+fn an_outcome_tells_nothing_that_is_not_known() {
+    let bench = Bench::new();
+    let now = bench.write("a", b"a user's");
+    assert_eq!(bench.create("a", b"ours"), Outcome::Stale { now: Some(now.clone()) });
+    assert_eq!(bench.knows("a"), Some(now.clone()));
+    assert_eq!(bench.dirty(), [path("a")]);
     fs::remove_file(bench.tree.join("a")).unwrap();
-    assert_eq!(bench.replace("a", &before, b"new"), Outcome::Stale { now: None });
-    assert_eq!(bench.names(), Vec::<String>::new());
+    // Where it went only a look sees, perhaps to another name.
+    assert_eq!(
+        bench.replace("a", &file(b"old"), b"new"),
+        Outcome::Stale { now: Some(now.clone()) }
+    );
+    assert_eq!(bench.knows("a"), Some(now));
+    assert_eq!(bench.dirty(), [path("a")]);
+    fs::create_dir(bench.tree.join("d")).unwrap();
+    assert_eq!(bench.create("d", b"ours"), Outcome::Stale { now: None });
+    assert_eq!((bench.knows("d"), bench.dirty()), (None, vec![path("d")]));
+    assert_eq!(bench.names(), ["d"]);
 }
 
 #[test]
@@ -238,7 +258,7 @@ fn one_bad_job_stops_no_other_and_many_are_flushed_together() {
     let outcomes = bench.commit_all(jobs.collect());
     for (i, outcome) in outcomes.iter().enumerate() {
         if i == 50 {
-            assert!(matches!(outcome, Outcome::Stale { now: Some(Entry::Dir { .. }) }));
+            assert_eq!(*outcome, Outcome::Stale { now: None }, "a directory is only looked at");
         } else {
             assert_eq!(*outcome, done(Some(file(&contents[i]))));
             assert_eq!(bench.read(&format!("f{i}")), contents[i]);
