@@ -9,6 +9,7 @@ mod clients;
 mod contents;
 pub mod coordinator;
 mod driver;
+pub mod journal;
 mod keeper;
 pub mod locks;
 mod mail;
@@ -40,6 +41,7 @@ use tracing::warn;
 use coordinator::event::Event;
 use coordinator::{Coordinator, Remembered};
 use driver::Driver;
+use journal::segments::Terms;
 use mail::Mail;
 use pending::directory::PendingDirectory;
 use pending::queue::{HeldLimits, PendingQueue};
@@ -62,6 +64,10 @@ pub struct Config {
     pub limits: Limits,
     /// How much may be held.
     pub held: HeldLimits,
+    /// How many bytes the journal may take.
+    pub journal_bytes: u64,
+    /// How long after a change both sides are compared; never when absent.
+    pub check_every: Option<Duration>,
 }
 
 /// Runs in a runtime of its own until SIGTERM or Ctrl-C.
@@ -100,10 +106,17 @@ pub async fn run(
     let giver = Arc::new(Giver::start(replica.reader()).context("cannot start a thread")?);
     let desk = Arc::new(clients::Desk::default());
     let link = Arc::new(peer::Link::default());
-    let (saver, saving) = saver::start(replica.clone(), link.clone(), mail.clone())?;
+    let terms = Terms { bytes_max: config.journal_bytes, durable: replica.is_strict() };
+    let path = replica.claim().state().join("journal");
+    let (journal, writing) = journal::start(&path, terms, desk.clone(), mail.clone())?;
+    let saver = saver::start(replica.clone(), link.clone(), journal.clone(), mail.clone());
+    let (saver, saving) = saver?;
     let keeper = keeper::start(pending, replica.clone(), asker.clone(), mail.clone())?;
+    let mut coordinator = Coordinator::new(remembered);
+    let every = config.check_every.map(|every| every.as_millis());
+    coordinator.check_every(every.map(|ms| u64::try_from(ms).unwrap_or(u64::MAX)));
     let driver = Driver {
-        coordinator: Coordinator::new(remembered),
+        coordinator,
         contents: contents::Contents::new(
             replica.clone(),
             asker.clone(),
@@ -115,6 +128,7 @@ pub async fn run(
         desk: desk.clone(),
         saver,
         keeper,
+        journal,
     };
     let driving = driver::start(driver, post)?;
     ready(address, replica.root().display().to_string());
@@ -132,7 +146,7 @@ pub async fn run(
     };
     drop(mail.send(Mail::Stop));
     // A driver that panicked has said why; there is nothing left to stop.
-    let mut saved = spawn_blocking(move || drop((driving.join(), saving.join())));
+    let mut saved = spawn_blocking(move || drop((driving.join(), saving.join(), writing.join())));
     // B is heard until all is saved: what was agreed on counts only when B's files are durable.
     if timeout(SAVE_TIME, &mut saved).await.is_err() {
         link.close();

@@ -9,6 +9,7 @@ use serde_bytes::ByteBuf;
 use crate::change::{Operation, Outcome};
 use crate::digest::Digest;
 use crate::entry::Entry;
+use crate::merkle::{Level, Question};
 use crate::path::RelPath;
 use crate::problem::Problem;
 
@@ -129,6 +130,13 @@ pub enum Order {
         /// The number.
         number: u64,
     },
+    /// Say what is known of a directory, to be compared; answered by `Report::Compared`.
+    Compare {
+        /// Its name.
+        id: OrderId,
+        /// What is asked.
+        question: Question,
+    },
 }
 
 /// Where the content of a new or changed file comes from.
@@ -187,6 +195,13 @@ pub enum Report {
     Met {
         /// The number.
         number: u64,
+    },
+    /// The answer to `Order::Compare`.
+    Compared {
+        /// Which.
+        id: OrderId,
+        /// What is known.
+        level: Level,
     },
 }
 

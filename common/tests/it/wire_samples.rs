@@ -252,6 +252,8 @@ fn status() -> Status {
         problems: vec![problem_row()],
         locks: 1,
         held: (2, 10),
+        checked: None,
+        journal: None,
     }
 }
 

@@ -134,6 +134,8 @@ fn status() -> Status {
         problems: vec![],
         locks: 1,
         held: (2, 75),
+        checked: None,
+        journal: None,
     }
 }
 

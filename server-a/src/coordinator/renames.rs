@@ -210,6 +210,7 @@ impl Coordinator {
 
     /// A rename is done at a side: its tree and the archive move along.
     pub(super) fn renamed(&mut self, side: Side, from: &RelPath, to: &RelPath) {
+        self.checks.moved();
         self.seen[side].rename(from, to);
         let mut rows: Vec<(RelPath, Option<Entry>)> = self
             .archive

@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::change::{Change, Operation, Outcome};
 use common::digest::Digest;
 use common::entry::{Entry, File, Link, same};
+use common::merkle::{Level, Question};
 use common::path::{RelPath, rows_below};
 use common::problem::Problem;
 use common::reconcile::conflict::copy_path;
 use common::side::Side;
 use common::time::Timestamp;
+use common::tree::Tree;
 use common::wire::message::{Observation, Report, Row};
 
 pub(crate) fn path(text: &str) -> RelPath {
@@ -127,6 +129,13 @@ impl Replica {
         let problems = self.problems.iter().map(|(p, q)| (p.clone(), q.clone())).collect();
         reports.push(Report::Inventory { rows: Vec::new(), problems, last: true });
         reports
+    }
+
+    /// What is known of a directory, for a comparison.
+    pub(crate) fn level(&self, question: &Question) -> Level {
+        let rows = self.known.iter().map(|(p, n)| (p.clone(), n.entry.clone()));
+        let except = question.except.iter().cloned().collect();
+        rows.collect::<Tree>().level(question, &except)
     }
 
     /// Looks below some top names, or everywhere; answers what is news, in parts.

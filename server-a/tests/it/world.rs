@@ -13,6 +13,7 @@ use common::side::{PerSide, Side};
 use common::time::{Moment, Timestamp};
 use common::tree::Tree;
 use common::wire::client::{Answer, DrainMode, Request};
+use common::wire::log::LogRow;
 use common::wire::message::{Content, Order, OrderId, Peer, ReplicaId, Report};
 use server_a::coordinator::action::{Action, Batch, Note};
 use server_a::coordinator::event::{ClientId, Event, HoldFailure, Now, SaveId};
@@ -60,6 +61,8 @@ pub(crate) struct World {
     pub(crate) alarm: Option<Moment>,
     pub(crate) answers: Vec<(ClientId, Answer)>,
     pub(crate) notes: Vec<Note>,
+    /// What was written down.
+    pub(crate) recorded: Vec<LogRow>,
     /// All operations that were ordered, and how many orders of any sort.
     pub(crate) ordered: Vec<(Side, Operation)>,
     pub(crate) actions: u64,
@@ -101,6 +104,7 @@ impl World {
             alarm: None,
             answers: Vec::new(),
             notes: Vec::new(),
+            recorded: Vec::new(),
             ordered: Vec::new(),
             actions: 0,
             exempt: BTreeSet::new(),
@@ -160,6 +164,8 @@ impl World {
                 }
                 Action::WakeAt(moment) => self.alarm = Some(moment),
                 Action::Note(note) => self.notes.push(note),
+                Action::Record(row) => self.recorded.push(row),
+                Action::Recall(..) | Action::Explain(_) => {}
             }
         }
     }
@@ -236,6 +242,10 @@ impl World {
             }
             Order::Rescan { .. } => self.look_all(side),
             Order::Sync { .. } | Order::Approve => {}
+            Order::Compare { id, question } => {
+                let level = self.sides[side].level(&question);
+                self.reports[side].push_back(Report::Compared { id, level });
+            }
             Order::Meet { number } => {
                 self.met = Some(number);
                 self.tell(Event::Reported(side, Report::Met { number }));
