@@ -305,8 +305,12 @@ impl Coordinator {
         let words = reason.words();
         let silent =
             matches!(reason, Reason::Ignored(_) | Reason::Restless | Reason::Locked { .. });
-        if self.waits.set(path, reason, self.now) && !silent {
-            out.push(Action::Note(Note::Waits(path.clone(), words)));
+        if self.waits.set(path, reason, self.now) {
+            // Whoever waits for this path now has a reason, too.
+            self.wake_parked(path);
+            if !silent {
+                out.push(Action::Note(Note::Waits(path.clone(), words)));
+            }
         }
     }
 

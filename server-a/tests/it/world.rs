@@ -488,12 +488,14 @@ fn commit_id(order: &Order) -> Option<OrderId> {
 
 fn remembered(durable: &Durable, limits: Limits) -> Coordinator {
     let edits = durable.pending.values().cloned();
-    Coordinator::new(Remembered {
+    let mut coordinator = Coordinator::new(Remembered {
         archive: durable.archive.clone(),
         peer: durable.peer,
         locks: durable.locks.clone(),
         queue: PendingQueue::rebuild(edits, durable.next_seq, HeldLimits::default()),
         epoch: durable.epoch,
         limits,
-    })
+    });
+    coordinator.check_every(Some(60_000));
+    coordinator
 }
