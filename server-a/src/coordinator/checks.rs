@@ -23,8 +23,6 @@ use super::action::{Action, Note};
 use super::answers::words;
 use super::comparison::{Exceptions, Run, shown};
 
-/// When a check is due and something moves, it is tried again after this, in milliseconds.
-const AGAIN_MS: u64 = 1_000;
 /// After so long an answer is not coming any more, in milliseconds.
 const LOST_MS: u64 = 60_000;
 
@@ -60,8 +58,8 @@ impl Checks {
     }
 
     /// When it is to be thought of again.
-    pub(super) fn next(&self) -> Option<Moment> {
-        self.due.filter(|_| self.run.is_none())
+    pub(super) fn next(&self, now: Moment) -> Option<Moment> {
+        self.due.filter(|due| *due > now && self.run.is_none())
     }
 
     /// What was found has been said to all who waited for it.
@@ -92,7 +90,8 @@ impl Coordinator {
                 self.checks.due = Some(now.after_ms(every));
                 self.begin_check(out);
             }
-            Some(_) => self.checks.due = Some(now.after_ms(every.min(AGAIN_MS))),
+            // It begins with the event that brings rest.
+            Some(_) => {}
         }
     }
 
@@ -123,7 +122,7 @@ impl Coordinator {
     }
 
     fn at_rest(&self) -> bool {
-        self.is_idle() && self.drains.is_empty() && self.ready.a && self.ready.b
+        self.is_idle() && self.ready.a && self.ready.b
     }
 
     fn is_checking(&self) -> bool {

@@ -402,7 +402,7 @@ impl Coordinator {
 
     fn set_alarm(&mut self, out: &mut Vec<Action>) {
         let prove = self.prove_at.filter(|_| self.ready.b);
-        let checks = self.checks.next();
+        let checks = self.checks.next(self.now.moment);
         let next =
             [self.waits.next(), self.desk.next_deadline(), self.next_expiry(), prove, checks];
         let next = next.into_iter().flatten().min();

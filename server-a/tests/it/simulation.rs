@@ -74,6 +74,8 @@ fn simulate(world: &mut World, seed: u64) {
             edit(world, side, &mut rng, &mut account);
         }
     }
+    world.check_every = (rng.below(2) == 0).then_some(60_000);
+    world.coordinator.check_every(world.check_every);
     world.connect();
     for _ in 0..20 + rng.below(200) {
         step(world, &mut rng, &mut account, locking, flapping);

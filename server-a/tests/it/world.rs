@@ -74,6 +74,8 @@ pub(crate) struct World {
     pub(crate) waived: BTreeSet<Digest>,
     /// Says what a fault does next: a number below 100, which decides by its size.
     pub(crate) chance: Box<dyn FnMut() -> u64>,
+    /// How long after a change all is compared.
+    pub(crate) check_every: Option<u64>,
     clients: u64,
     pub(crate) trace: Option<Vec<String>>,
 }
@@ -111,6 +113,7 @@ impl World {
             applied: BTreeSet::new(),
             waived: BTreeSet::new(),
             chance: Box::new(|| 99),
+            check_every: None,
             clients: 0,
             trace: None,
         };
@@ -119,6 +122,7 @@ impl World {
     }
 
     fn start(&mut self) {
+        self.coordinator.check_every(self.check_every);
         let mut out = Vec::new();
         self.coordinator.start(&mut out);
         self.take(out);
@@ -488,14 +492,12 @@ fn commit_id(order: &Order) -> Option<OrderId> {
 
 fn remembered(durable: &Durable, limits: Limits) -> Coordinator {
     let edits = durable.pending.values().cloned();
-    let mut coordinator = Coordinator::new(Remembered {
+    Coordinator::new(Remembered {
         archive: durable.archive.clone(),
         peer: durable.peer,
         locks: durable.locks.clone(),
         queue: PendingQueue::rebuild(edits, durable.next_seq, HeldLimits::default()),
         epoch: durable.epoch,
         limits,
-    });
-    coordinator.check_every(Some(60_000));
-    coordinator
+    })
 }
