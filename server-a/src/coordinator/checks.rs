@@ -159,7 +159,23 @@ impl Coordinator {
         for (path, reason) in self.waits.reasons() {
             all.insert(path.clone(), (reason.side(), reason.words()));
         }
+        self.except_parked(&mut all);
         all
+    }
+
+    /// What waits for something that waits is excepted, too, as far as it differs.
+    fn except_parked(&self, all: &mut Exceptions) {
+        loop {
+            let waiting = self.parked.pairs().filter(|(on, path)| {
+                all.contains_key(*on) && !all.contains_key(*path) && !self.all_same(path)
+            });
+            let waiting: Vec<(RelPath, String)> =
+                waiting.map(|(on, path)| (path.clone(), format!("it waits for `{on}`"))).collect();
+            if waiting.is_empty() {
+                return;
+            }
+            all.extend(waiting.into_iter().map(|(path, reason)| (path, (None, reason))));
+        }
     }
 
     fn ask_both(&mut self, out: &mut Vec<Action>) {
