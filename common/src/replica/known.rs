@@ -132,6 +132,13 @@ impl Known {
         inner.rows.iter().filter(|(_, r)| r.entry.is_dir()).map(|(p, _)| p.clone()).collect()
     }
 
+    /// All known files.
+    pub fn files(&self) -> Vec<RelPath> {
+        let inner = self.lock();
+        let files = inner.rows.iter().filter(|(_, row)| row.entry.as_file().is_some());
+        files.map(|(path, _)| path.clone()).collect()
+    }
+
     /// The row of a path, and whether it has a problem.
     pub fn row_and_trouble(&self, path: &RelPath) -> (Option<Row>, bool) {
         let inner = self.lock();

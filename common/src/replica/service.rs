@@ -23,6 +23,7 @@ use crate::replica::met;
 use crate::replica::observer::{self, Command, Observer, ObserverError, ObserverHandle};
 use crate::replica::place::{Clash, Place};
 use crate::replica::publish::{self, Publisher};
+use crate::replica::reread::{Reread, reread};
 use crate::replica::root::{Root, RootError};
 use crate::replica::saving::Saving;
 use crate::replica::source::Supplier;
@@ -212,6 +213,20 @@ impl Replica {
                 Err(error) => tracing::warn!(why = %error, "cannot remember this meeting"),
             },
             Order::Compare { id, question } => self.compare(id, question),
+            Order::Reread { id } => self.reread(id),
+        }
+    }
+
+    /// Reads everything on a thread of its own, and says what is damaged.
+    fn reread(&self, id: OrderId) {
+        let (root, known, look) = (self.root.clone(), self.known.clone(), self.observer.sender());
+        let read = move || {
+            let Reread { read, rotten } =
+                reread(&root, &known, |path| look(Command::MarkDirty(path)));
+            known.say(Report::Reread { id, read, rotten });
+        };
+        if let Err(error) = std::thread::Builder::new().name("rereading".into()).spawn(read) {
+            tracing::warn!(why = %error, "cannot read everything");
         }
     }
 

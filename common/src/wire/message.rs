@@ -14,7 +14,7 @@ use crate::path::RelPath;
 use crate::problem::Problem;
 
 /// The version of the protocol; both ends must say the same.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The first message of either end of every connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,6 +137,11 @@ pub enum Order {
         /// What is asked.
         question: Question,
     },
+    /// Read all files again; answered by `Report::Reread`.
+    Reread {
+        /// Its name.
+        id: OrderId,
+    },
 }
 
 /// Where the content of a new or changed file comes from.
@@ -202,6 +207,15 @@ pub enum Report {
         id: OrderId,
         /// What is known.
         level: Level,
+    },
+    /// The answer to `Order::Reread`.
+    Reread {
+        /// Which.
+        id: OrderId,
+        /// How many files were read.
+        read: u64,
+        /// Files whose bytes are not what was written, and how, some of them.
+        rotten: Vec<(RelPath, String)>,
     },
 }
 

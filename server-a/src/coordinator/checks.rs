@@ -12,11 +12,11 @@ use common::entry::{Entry, same};
 use common::limits::{EXCEPTION_BYTES_MAX, EXCEPTIONS_MAX};
 use common::merkle::{Level, Sum};
 use common::path::RelPath;
-use common::side::Side;
+use common::side::{PerSide, Side};
 use common::time::Moment;
 use common::wire::log::{Happened, LogRow};
 use common::wire::message::{Order, OrderId};
-use common::wire::verify::{CheckEnd, DifferingRow, LastCheck, Verified};
+use common::wire::verify::{CheckEnd, DifferingRow, LastCheck, RottenRow, Verified};
 
 use super::Coordinator;
 use super::action::{Action, Note};
@@ -40,6 +40,15 @@ pub(super) struct Checks {
     /// What a check just found, for the clients that wait for one.
     fresh: Option<Verified>,
     last: Option<LastCheck>,
+    reading: Option<Reading>,
+}
+
+/// All files of both sides are being read, or have been.
+#[derive(Default)]
+struct Reading {
+    asked: PerSide<Option<OrderId>>,
+    read: u64,
+    rotten: Vec<RottenRow>,
 }
 
 impl Checks {
@@ -51,6 +60,24 @@ impl Checks {
     /// Nobody will answer any more.
     pub(super) fn give_up(&mut self) {
         self.run = None;
+        self.reading = None;
+    }
+
+    /// A side has read all its files.
+    pub(super) fn reread(
+        &mut self,
+        side: Side,
+        id: OrderId,
+        read: u64,
+        rotten: Vec<(RelPath, String)>,
+    ) {
+        let Some(reading) = &mut self.reading else { return };
+        if reading.asked[side].take_if(|asked| *asked == id).is_none() {
+            return;
+        }
+        reading.read += read;
+        let rotten = rotten.into_iter();
+        reading.rotten.extend(rotten.map(|(path, detail)| RottenRow { path, side, detail }));
     }
 
     pub(super) fn last(&self) -> Option<&LastCheck> {
@@ -98,11 +125,13 @@ impl Coordinator {
     /// What a check that was asked for found, once it has; begins one when it can.
     pub(super) fn check_for_client(
         &mut self,
+        deep: bool,
         late: bool,
         out: &mut Vec<Action>,
     ) -> Option<Verified> {
-        if let Some(found) = &self.checks.fresh {
-            return Some(found.clone());
+        let has_read = !deep || self.has_read();
+        if let Some(found) = self.checks.fresh.clone().filter(|_| has_read) {
+            return Some(if deep { self.with_what_was_read(found) } else { found });
         }
         let unknown = |why: String| Some(self.found(None, CheckEnd::Unknown(why)));
         if let Some(why) = self.halt_words() {
@@ -114,11 +143,37 @@ impl Coordinator {
         if late {
             return unknown("something is still on its way".to_string());
         }
-        if self.at_rest() && !self.is_checking() {
+        if !has_read {
+            self.begin_reading(out);
+        } else if self.at_rest() && !self.is_checking() {
             self.begin_check(out);
             return self.checks.fresh.clone();
         }
         None
+    }
+
+    fn has_read(&self) -> bool {
+        let none_asked = |reading: &Reading| reading.asked.a.is_none() && reading.asked.b.is_none();
+        self.checks.reading.as_ref().is_some_and(none_asked)
+    }
+
+    fn begin_reading(&mut self, out: &mut Vec<Action>) {
+        if self.checks.reading.is_some() {
+            return;
+        }
+        let mut reading = Reading::default();
+        for side in Side::BOTH {
+            let id = self.order_id();
+            reading.asked[side] = Some(id);
+            out.push(Action::Order(side, Order::Reread { id }));
+        }
+        self.checks.reading = Some(reading);
+    }
+
+    /// Who asks next has everything read anew.
+    fn with_what_was_read(&mut self, found: Verified) -> Verified {
+        let Reading { read, rotten, .. } = self.checks.reading.take().unwrap_or_default();
+        Verified { read: Some(read), rotten, ..found }
     }
 
     fn at_rest(&self) -> bool {

@@ -216,7 +216,7 @@ impl Coordinator {
                 self.held_rows(target.as_ref())
             }
             Request::Status { path: Some(path) } => Answer::PathStatus(self.path_status(path)),
-            Request::Verify { .. } => match self.check_for_client(late, out) {
+            Request::Verify { deep, .. } => match self.check_for_client(*deep, late, out) {
                 Some(found) => Answer::Verified(Box::new(found)),
                 None => return false,
             },

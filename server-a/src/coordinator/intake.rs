@@ -47,6 +47,7 @@ impl Coordinator {
             Report::Settled { id } => self.desk.settled(id),
             Report::Synced { .. } => {}
             Report::Compared { id, level } => self.compared(side, id, level, out),
+            Report::Reread { id, read, rotten } => self.checks.reread(side, id, read, rotten),
             Report::Met { number } => self.met(number),
             Report::Condition(condition) => {
                 let (old, new) = (&self.conditions[side].halted, &condition.halted);

@@ -246,6 +246,9 @@ impl World {
             }
             Order::Rescan { .. } => self.look_all(side),
             Order::Sync { .. } | Order::Approve => {}
+            Order::Reread { id } => {
+                self.reports[side].push_back(Report::Reread { id, read: 0, rotten: Vec::new() });
+            }
             Order::Compare { id, question } => {
                 let level = self.sides[side].level(&question);
                 self.reports[side].push_back(Report::Compared { id, level });
