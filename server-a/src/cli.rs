@@ -52,6 +52,7 @@ pub struct LimitOptions {
     pub journal_size: u64,
     /// Seconds after a change until both sides are compared; 0 for never
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(value_parser = clap::value_parser!(u64).range(..1 << 32))]
     pub verify_every: u64,
 }
 

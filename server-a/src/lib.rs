@@ -22,7 +22,8 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -41,6 +42,7 @@ use tracing::warn;
 use coordinator::event::Event;
 use coordinator::{Coordinator, Remembered};
 use driver::Driver;
+use journal::Journal;
 use journal::segments::Terms;
 use mail::Mail;
 use pending::directory::PendingDirectory;
@@ -106,15 +108,12 @@ pub async fn run(
     let giver = Arc::new(Giver::start(replica.reader()).context("cannot start a thread")?);
     let desk = Arc::new(clients::Desk::default());
     let link = Arc::new(peer::Link::default());
-    let terms = Terms { bytes_max: config.journal_bytes, durable: replica.is_strict() };
-    let path = replica.claim().state().join("journal");
-    let (journal, writing) = journal::start(&path, terms, desk.clone(), mail.clone())?;
+    let (journal, writing) = begin_journal(&config, &replica, desk.clone(), mail.clone())?;
     let saver = saver::start(replica.clone(), link.clone(), journal.clone(), mail.clone());
     let (saver, saving) = saver?;
     let keeper = keeper::start(pending, replica.clone(), asker.clone(), mail.clone())?;
     let mut coordinator = Coordinator::new(remembered);
-    let every = config.check_every.map(|every| every.as_millis());
-    coordinator.check_every(every.map(|ms| u64::try_from(ms).unwrap_or(u64::MAX)));
+    coordinator.check_every(config.check_every.map(|every| every.as_secs() * 1000));
     let driver = Driver {
         coordinator,
         contents: contents::Contents::new(
@@ -132,7 +131,7 @@ pub async fn run(
     };
     let driving = driver::start(driver, post)?;
     ready(address, replica.root().display().to_string());
-    let events = |mail: &std::sync::mpsc::Sender<Mail>| {
+    let events = |mail: &Sender<Mail>| {
         let mail = mail.clone();
         move |event: Event| drop(mail.send(Mail::Event(event)))
     };
@@ -158,6 +157,16 @@ pub async fn run(
     end
 }
 
+fn begin_journal(
+    config: &Config,
+    replica: &Replica,
+    desk: Arc<clients::Desk>,
+    mail: Sender<Mail>,
+) -> std::io::Result<(Journal, JoinHandle<()>)> {
+    let terms = Terms { bytes_max: config.journal_bytes, durable: replica.is_strict() };
+    journal::start(&replica.claim().state().join("journal"), terms, desk, mail)
+}
+
 struct Opened {
     replica: Arc<Replica>,
     remembered: Remembered,
@@ -165,7 +174,7 @@ struct Opened {
 }
 
 /// Opens the replica, the archive and the pending directory.
-fn open(config: &Config, mail: std::sync::mpsc::Sender<Mail>, asker: Arc<Asker>) -> Result<Opened> {
+fn open(config: &Config, mail: Sender<Mail>, asker: Arc<Asker>) -> Result<Opened> {
     let settings = Settings::new(Side::A, &config.directory, &config.replica);
     let late = contents::LatePending::default();
     let supplier = contents::supplier(asker, late.clone());

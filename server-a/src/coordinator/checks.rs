@@ -89,9 +89,11 @@ impl Checks {
         self.due.filter(|due| *due > now && self.run.is_none())
     }
 
-    /// What was found has been said to all who waited for it.
-    pub(super) fn said(&mut self) {
+    /// What was found has been said to all who waited for it. What was read is of no use to who
+    /// asks later.
+    pub(super) fn said(&mut self, wants_reading: bool) {
         self.fresh = None;
+        self.reading.take_if(|_| !wants_reading);
     }
 }
 

@@ -86,7 +86,6 @@ impl Coordinator {
                 self.waits.clear(&path);
                 if learn || self.unproven.contains(&path) {
                     self.record_agreed(&path, out);
-                    self.copies.remove(&path);
                     let entry = self.seen.a.get(&path).cloned();
                     self.learn(&path, entry, None);
                 }

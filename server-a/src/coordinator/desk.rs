@@ -81,6 +81,12 @@ impl Desk {
         self.asks.values().map(|ask| ask.deadline).min()
     }
 
+    /// Whether a client waits for all files to be read.
+    pub(super) fn wants_reading(&self) -> bool {
+        let deep = |ask: &Ask| matches!(ask.request, Request::Verify { deep: true, .. });
+        self.asks.values().any(deep)
+    }
+
     pub(super) fn has_unsaved(&self) -> bool {
         !self.unsaved.is_empty()
     }

@@ -216,7 +216,7 @@ impl Coordinator {
         self.cycle(out);
         self.check_now_and_then(out);
         self.serve(out);
-        self.checks.said();
+        self.checks.said(self.desk.wants_reading());
         self.prove();
         self.flush(out);
         self.set_alarm(out);
@@ -296,6 +296,7 @@ impl Coordinator {
         let is_file = |entry: &Option<Entry>| u64::from(entry.as_ref().is_some_and(is_a_file));
         self.unproven.remove(path);
         self.checks.moved();
+        self.copies.remove(path);
         let old = self.archive.set(path, entry.clone());
         self.files = self.files + is_file(&entry) - is_file(&old);
         self.unsaved.archive.push(ArchiveRow { path: path.clone(), entry, source });

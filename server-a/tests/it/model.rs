@@ -8,14 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::change::{Change, Operation, Outcome};
 use common::digest::Digest;
 use common::entry::{Entry, File, Link, same};
-use common::merkle::{Level, Question};
 use common::path::{RelPath, rows_below};
 use common::problem::Problem;
 use common::reconcile::conflict::copy_path;
 use common::side::Side;
 use common::time::Timestamp;
 use common::tree::Tree;
-use common::wire::message::{Observation, Report, Row};
+use common::wire::message::{Observation, Order, Report, Row};
 
 pub(crate) fn path(text: &str) -> RelPath {
     RelPath::new(text).expect("a valid path")
@@ -131,11 +130,18 @@ impl Replica {
         reports
     }
 
-    /// What is known of a directory, for a comparison.
-    pub(crate) fn level(&self, question: &Question) -> Level {
-        let rows = self.known.iter().map(|(p, n)| (p.clone(), n.entry.clone()));
-        let except = question.except.iter().cloned().collect();
-        rows.collect::<Tree>().level(question, &except)
+    /// What it says when it is checked.
+    pub(crate) fn check(&self, order: Order) -> Option<Report> {
+        match order {
+            Order::Compare { id, question } => {
+                let rows = self.known.iter().map(|(p, n)| (p.clone(), n.entry.clone()));
+                let except = question.except.iter().cloned().collect();
+                let level = rows.collect::<Tree>().level(&question, &except);
+                Some(Report::Compared { id, level })
+            }
+            Order::Reread { id } => Some(Report::Reread { id, read: 0, rotten: Vec::new() }),
+            _ => None,
+        }
     }
 
     /// Looks below some top names, or everywhere; answers what is news, in parts.

@@ -61,7 +61,6 @@ pub(crate) struct World {
     pub(crate) alarm: Option<Moment>,
     pub(crate) answers: Vec<(ClientId, Answer)>,
     pub(crate) notes: Vec<Note>,
-    /// What was written down.
     pub(crate) recorded: Vec<LogRow>,
     /// All operations that were ordered, and how many orders of any sort.
     pub(crate) ordered: Vec<(Side, Operation)>,
@@ -74,7 +73,6 @@ pub(crate) struct World {
     pub(crate) waived: BTreeSet<Digest>,
     /// Says what a fault does next: a number below 100, which decides by its size.
     pub(crate) chance: Box<dyn FnMut() -> u64>,
-    /// How long after a change all is compared.
     pub(crate) check_every: Option<u64>,
     clients: u64,
     pub(crate) trace: Option<Vec<String>>,
@@ -246,12 +244,8 @@ impl World {
             }
             Order::Rescan { .. } => self.look_all(side),
             Order::Sync { .. } | Order::Approve => {}
-            Order::Reread { id } => {
-                self.reports[side].push_back(Report::Reread { id, read: 0, rotten: Vec::new() });
-            }
-            Order::Compare { id, question } => {
-                let level = self.sides[side].level(&question);
-                self.reports[side].push_back(Report::Compared { id, level });
+            order @ (Order::Compare { .. } | Order::Reread { .. }) => {
+                self.reports[side].extend(self.sides[side].check(order));
             }
             Order::Meet { number } => {
                 self.met = Some(number);
