@@ -123,6 +123,13 @@ impl Entry {
     }
 }
 
+/// So that rows of different maps are compared alike.
+impl AsRef<Entry> for Entry {
+    fn as_ref(&self) -> &Entry {
+        self
+    }
+}
+
 /// [`Entry::same`] for entries that may be absent.
 #[must_use]
 pub fn same(a: Option<&Entry>, b: Option<&Entry>) -> bool {

@@ -29,6 +29,12 @@ pub const FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const ROWS_PER_MESSAGE_MAX: usize = 1000;
 /// Inline content in one message of rows, in bytes.
 pub const INLINE_PER_MESSAGE_MAX: usize = 1024 * 1024;
+/// Names and targets in one part of a comparison, in bytes, beside the last of them.
+pub const COMPARED_BYTES_MAX: usize = 512 * 1024;
+/// Paths that a comparison may except.
+pub const EXCEPTIONS_MAX: usize = 10_000;
+/// … and their bytes.
+pub const EXCEPTION_BYTES_MAX: usize = 1024 * 1024;
 
 /// Paths that are made durable one by one. For more, one flush of the file system is cheaper.
 pub const FLUSHED_SINGLY_MAX: usize = 16;
@@ -43,5 +49,6 @@ pub const STALE_MS: u64 = 1000;
 
 const _: () = assert!(PIECE_BYTES_MAX + HELLO_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(INLINE_BYTES_MAX as usize <= PIECE_BYTES_MAX);
+const _: () = assert!(COMPARED_BYTES_MAX + ROWS_PER_MESSAGE_MAX * 512 < FRAME_BYTES_MAX);
 const _: () = assert!(INLINE_PER_MESSAGE_MAX + PATH_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!((FLUSHED_SINGLY_MAX + 1) * PATH_BYTES_MAX < FRAME_BYTES_MAX);

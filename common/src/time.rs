@@ -35,6 +35,14 @@ impl Timestamp {
         }
     }
 
+    /// Reads a time as [`Timestamp::rfc3339`] writes it, in any zone.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Timestamp> {
+        let time = DateTime::parse_from_rfc3339(text).ok()?;
+        let nanos = time.timestamp_subsec_nanos().min(999_999_999);
+        Some(Timestamp { seconds: time.timestamp(), nanos })
+    }
+
     /// `20261121-095000`, in UTC, for names of conflict copies.
     #[must_use]
     pub fn compact(&self) -> String {

@@ -2,16 +2,18 @@
 //!
 //! A flat ordered map. In a well-formed tree the parent of every path is a directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use crate::entry::Entry;
+use crate::merkle::{Level, Merkle, Question, Sum};
 use crate::path::{RelPath, rows_below};
 
 /// Entries by path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree {
     rows: BTreeMap<RelPath, Entry>,
+    sums: Merkle,
 }
 
 impl Tree {
@@ -23,6 +25,7 @@ impl Tree {
 
     /// Puts an entry, or absence, at a path; answers what was there.
     pub fn set(&mut self, path: &RelPath, entry: Option<Entry>) -> Option<Entry> {
+        self.sums.touch(path);
         match entry {
             Some(entry) => match self.rows.get_mut(path) {
                 Some(row) => Some(std::mem::replace(row, entry)),
@@ -54,12 +57,25 @@ impl Tree {
             .chain(self.below(from).map(|(path, _)| path.clone()))
             .collect();
         for path in moved {
+            self.sums.touch(&path);
             if let Some(entry) = self.rows.remove(&path)
                 && let Ok(new) = path.rebase(from, to)
             {
+                self.sums.touch(&new);
                 self.rows.insert(new, entry);
             }
         }
+    }
+
+    /// The digest of all, but for what is excepted.
+    pub fn sum(&mut self, except: &BTreeSet<RelPath>) -> Sum {
+        let question = Question { except: Vec::new(), directory: None, rows: false, after: None };
+        self.level(&question, except).sum
+    }
+
+    /// What is in a directory, to be compared.
+    pub fn level(&mut self, question: &Question, except: &BTreeSet<RelPath>) -> Level {
+        self.sums.level(&self.rows, question, except)
     }
 
     /// How many rows there are.
@@ -85,6 +101,6 @@ impl Tree {
 
 impl FromIterator<(RelPath, Entry)> for Tree {
     fn from_iter<I: IntoIterator<Item = (RelPath, Entry)>>(rows: I) -> Self {
-        Tree { rows: rows.into_iter().collect() }
+        Tree { rows: rows.into_iter().collect(), sums: Merkle::default() }
     }
 }

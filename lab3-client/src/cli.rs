@@ -10,6 +10,8 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use common::time::Timestamp;
+
 use crate::request::DEFAULT_SERVER;
 use crate::span;
 use crate::up::UpOptions;
@@ -82,6 +84,27 @@ pub enum Command {
     Scrub,
     /// Run both servers in this process
     Up(UpOptions),
+    /// Compare both sides, by a digest of everything
+    Verify {
+        /// But not longer than this
+        #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = span::parse)]
+        timeout: Duration,
+        /// Read all files on both sides first, to find bytes that changed by themselves
+        #[arg(long)]
+        deep: bool,
+    },
+    /// Say what happened: who created, changed, renamed or deleted what, and when
+    Log {
+        /// Only this path and what is below, under older names, too
+        path: Option<OsString>,
+        /// Not older than this: a span such as 2h, or a time such as 2026-11-21T09:50:00Z
+        #[arg(long, value_name = "SPAN|TIME", value_parser = since)]
+        since: Option<Timestamp>,
+        /// So many, the newest
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
 }
 
 /// Names a file.
@@ -183,6 +206,17 @@ fn spelling(arg: &OsStr) -> Option<(&'static str, Option<&OsStr>)> {
 fn names_a_command(before: &OsStr, arg: &OsStr) -> bool {
     let is_value = ["-m", "--comment", "--ttl", "--server"].iter().any(|option| before == *option);
     !is_value && Cli::command().get_subcommands().any(|command| arg == command.get_name())
+}
+
+fn since(text: &str) -> Result<Timestamp, String> {
+    if let Some(time) = Timestamp::parse(text) {
+        return Ok(time);
+    }
+    let span = span::parse(text)
+        .map_err(|_| "a span like `2h`, or a time like `2026-11-21T09:50:00Z`".to_owned())?;
+    let now = Timestamp::now();
+    let seconds = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
+    Ok(Timestamp { seconds: now.seconds.saturating_sub(seconds), ..now })
 }
 
 fn address(text: &str) -> Result<String, String> {

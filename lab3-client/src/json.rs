@@ -15,7 +15,9 @@ use common::wire::client::{
     DrainMode, Generation, HeldOp, HeldRow, Link, ListingRow, LockRow, PathStatus, ProblemRow,
     Receipt, State, Status, Waited, WaitingRow,
 };
+use common::wire::log::{LogPart, LogRow, Version};
 use common::wire::message::Condition;
+use common::wire::verify::{CheckEnd, Verified};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -219,6 +221,10 @@ pub fn status(status: &Status) -> String {
         "locks": status.locks,
         "held": status.held.0,
         "held_bytes": status.held.1,
+        "checked": status.checked.as_ref().map(|last| json!({
+            "time": last.time.rfc3339(), "found": last.found, "identical": last.identical,
+        })),
+        "journal": status.journal,
         "side_a": side(a),
         "side_b": side(b),
     }))
@@ -255,6 +261,85 @@ pub fn waited(waited: &Waited) -> String {
         }
     };
     line(&json!({ "done": done, "timed_out": timed_out, "reason": reason, "waiting": rows }))
+}
+
+/// What a check found.
+#[must_use]
+pub fn verified(found: &Verified) -> String {
+    let (result, digest, entries, reason) = match &found.end {
+        CheckEnd::Identical { digest, entries } => {
+            ("identical", Some(digest.to_string()), Some(*entries), None)
+        }
+        CheckEnd::Different => ("different", None, None, None),
+        CheckEnd::Unknown(why) => ("unknown", None, None, Some(why.as_str())),
+    };
+    let differing = found.differing.iter().map(|row| {
+        let at = |place: usize| row.at[place].clone();
+        let (a_known, b_known, archive) = (at(2), at(3), at(4));
+        named(
+            &row.path,
+            json!({ "a": at(0), "b": at(1), "a_known": a_known,
+            "b_known": b_known, "archive": archive }),
+        )
+    });
+    let exceptions = found.exceptions.iter();
+    let exceptions =
+        exceptions.map(|row| named(&row.path, json!({ "side": row.side, "reason": row.reason })));
+    let rotten = found.rotten.iter();
+    let rotten =
+        rotten.map(|row| named(&row.path, json!({ "side": row.side, "detail": row.detail })));
+    line(&json!({
+        "result": result,
+        "digest": digest,
+        "entries": entries,
+        "reason": reason,
+        "time": found.time.rfc3339(),
+        "differing": differing.collect::<Vec<_>>(),
+        "more": found.more,
+        "exceptions": exceptions.collect::<Vec<_>>(),
+        "exception_count": found.exception_count,
+        "rotten": rotten.collect::<Vec<_>>(),
+        "read": found.read,
+    }))
+}
+
+/// What happened.
+#[must_use]
+pub fn log(part: &LogPart) -> String {
+    let version = |version: &Option<Version>| {
+        version.as_ref().map(|v| json!({ "kind": v.kind, "size": v.size, "digest": v.digest }))
+    };
+    let row = |row: &LogRow| {
+        let value = json!({
+            "seq": row.seq,
+            "time": row.time.rfc3339(),
+            "what": row.what,
+            "to": row.to.as_ref().map(|to| named(to, json!({}))),
+            "by": row.by,
+            "carried": row.carried,
+            "before": version(&row.before),
+            "after": version(&row.after),
+            "trash": row.trash,
+            "who": row.who,
+            "detail": row.detail,
+        });
+        match &row.path {
+            Some(path) => named(path, value),
+            None => value,
+        }
+    };
+    let rows: Vec<Value> = part.rows.iter().map(row).collect();
+    line(&json!({ "log": rows, "more": part.more, "problem": part.problem }))
+}
+
+/// A value with the name of what it is about.
+fn named(path: &RelPath, mut value: Value) -> Value {
+    let name = Name::of(path);
+    value["path"] = Value::from(name.path);
+    if let Some(bytes) = name.path_bytes {
+        value["path_bytes"] = Value::from(bytes);
+    }
+    value
 }
 
 /// A command that was carried out.

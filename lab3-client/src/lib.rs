@@ -8,6 +8,7 @@
 pub mod cli;
 pub mod exit;
 pub mod failure;
+pub mod history;
 pub mod json;
 pub mod listing;
 pub mod request;
@@ -19,4 +20,5 @@ pub mod table;
 pub mod target;
 pub mod terminal;
 pub mod up;
+pub mod verified;
 pub mod words;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use common::wire::client::{Answer, DrainMode, Request, Target};
 use common::wire::handshake::HANDSHAKE_TIME;
+use common::wire::log::LogQuery;
 
 use crate::cli::{Cli, Command, LockArgs, TargetArgs, UnlockArgs};
 use crate::exit::Exit;
@@ -15,7 +16,7 @@ use crate::request::{Answers, ask};
 use crate::shown::{Shown, ShownError, folder};
 use crate::target::{Choice, path};
 use crate::terminal::{Output, say};
-use crate::{json, listing, status, up, words};
+use crate::{history, json, listing, status, up, verified, words};
 
 /// How much longer than asked for the end of a wait may take to arrive.
 const WAIT_GRACE: Duration = Duration::from_secs(10);
@@ -79,7 +80,7 @@ fn carry_out(cli: Cli, out: &mut Output) -> Result<Exit, Failure> {
 
 async fn answer(answers: &mut Answers, request: &Request) -> Result<Answer, Failure> {
     Ok(match request {
-        Request::Wait { timeout_ms } => {
+        Request::Wait { timeout_ms } | Request::Verify { timeout_ms, .. } => {
             answers.next_within(Duration::from_millis(*timeout_ms) + WAIT_GRACE).await?
         }
         _ => answers.next().await?,
@@ -119,6 +120,17 @@ fn print(answer: &Answer, as_json: bool, out: &mut Output) -> Result<Exit, Failu
         Answer::Done(line) => {
             out.text(&if as_json { json::done(line) } else { words::safe(line) + "\n" })?;
         }
+        Answer::Verified(found) => {
+            out.text(&if as_json { json::verified(found) } else { verified::verified(found) })?;
+            return Ok(verified::exit(found));
+        }
+        Answer::Log(part) => {
+            out.text(&if as_json { json::log(part) } else { history::log(part) })?;
+            if let Some(remarks) = history::remarks(part) {
+                out.flush()?;
+                say(&remarks);
+            }
+        }
         Answer::Refused(refusal) => return Err(refusal.clone().into()),
         Answer::Listing(_) => return Err(Failure::unexpected()),
     }
@@ -147,6 +159,13 @@ fn request(command: Command, shown: Option<&Shown>) -> Result<Request, Failure> 
         Command::Approve => Request::Approve,
         Command::Reject => Request::Reject,
         Command::Scrub => Request::Scrub,
+        Command::Verify { timeout, deep } => {
+            let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+            Request::Verify { timeout_ms, deep }
+        }
+        Command::Log { path: text, since, limit } => {
+            Request::Log(LogQuery { path: text.as_deref().map(path).transpose()?, since, limit })
+        }
     })
 }
 

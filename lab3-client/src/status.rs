@@ -37,6 +37,15 @@ pub fn system(status: &Status) -> String {
         "locks: {}, held: {} ({} bytes)",
         status.locks, status.held.0, status.held.1
     );
+    match &status.checked {
+        Some(last) => {
+            let _ = writeln!(text, "compared {}: {}", last.time.local(), safe(&last.found));
+        }
+        None => text.push_str("not compared yet\n"),
+    }
+    if let Some(problem) = &status.journal {
+        let _ = writeln!(text, "problem: the journal {}", safe(problem));
+    }
     counted(&mut text, "waiting", status.waiting_count, status.waiting.len());
     text.push_str(&waiting(&status.waiting));
     counted(&mut text, "problems", status.problem_count, status.problems.len());

@@ -71,6 +71,8 @@ async fn run(options: &UpOptions) -> Result<()> {
             peer,
             limits: options.limits.limits(),
             held: options.limits.held(),
+            journal_bytes: options.limits.journal_bytes(),
+            check_every: options.limits.check_every(),
             replica: of_side(&options.replica, "a"),
         },
         told(a_stopped),

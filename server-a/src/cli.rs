@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser};
 use common::options::{ReplicaOptions, TalkOptions};
@@ -45,12 +46,26 @@ pub struct LimitOptions {
     /// Bytes of B's edits that may be held, in GiB
     #[arg(long, value_name = "GIB", default_value_t = 10)]
     pub held_gib: u64,
+    /// Bytes that the journal of what happened may take, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 64)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..1 << 20))]
+    pub journal_size: u64,
+    /// Seconds after a change until both sides are compared; 0 for never
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(value_parser = clap::value_parser!(u64).range(..1 << 32))]
+    pub verify_every: u64,
 }
 
 impl Default for LimitOptions {
     fn default() -> Self {
         let Limits { files_min, share_percent, .. } = Limits::default();
-        LimitOptions { loss_files: files_min, loss_percent: share_percent, held_gib: 10 }
+        LimitOptions {
+            loss_files: files_min,
+            loss_percent: share_percent,
+            held_gib: 10,
+            journal_size: 64,
+            verify_every: 60,
+        }
     }
 }
 
@@ -60,6 +75,18 @@ impl LimitOptions {
     pub fn limits(&self) -> Limits {
         let (files_min, share_percent) = (self.loss_files, self.loss_percent);
         Limits { files_min, share_percent, ..Limits::default() }
+    }
+
+    /// How many bytes the journal may take.
+    #[must_use]
+    pub fn journal_bytes(&self) -> u64 {
+        self.journal_size.saturating_mul(1 << 20)
+    }
+
+    /// How long after a change both sides are compared; never when absent.
+    #[must_use]
+    pub fn check_every(&self) -> Option<Duration> {
+        (self.verify_every > 0).then(|| Duration::from_secs(self.verify_every))
     }
 
     /// How much may be held.
@@ -79,6 +106,8 @@ impl Arguments {
             peer: self.peer,
             limits: self.limits.limits(),
             held: self.limits.held(),
+            journal_bytes: self.limits.journal_bytes(),
+            check_every: self.limits.check_every(),
             replica: self.replica,
         }
     }

@@ -18,6 +18,7 @@ use crate::contents::Contents;
 use crate::coordinator::Coordinator;
 use crate::coordinator::action::Action;
 use crate::coordinator::event::{Event, Now};
+use crate::journal::Journal;
 use crate::keeper::Keep;
 use crate::mail::Mail;
 use crate::notes;
@@ -33,6 +34,7 @@ pub(crate) struct Driver {
     pub(crate) desk: Arc<Desk>,
     pub(crate) saver: Sender<Save>,
     pub(crate) keeper: Sender<Keep>,
+    pub(crate) journal: Journal,
 }
 
 /// Starts to drive.
@@ -95,6 +97,9 @@ impl Driver {
             Action::Answer(client, answer) => self.desk.answer(client, answer),
             Action::WakeAt(_) => {}
             Action::Note(note) => notes::tell(&note),
+            Action::Record(row) => self.journal.record(row),
+            Action::Recall(client, query) => self.journal.recall(client, query),
+            Action::Explain(paths) => self.journal.explain(paths),
         }
     }
 }

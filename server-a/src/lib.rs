@@ -9,6 +9,7 @@ mod clients;
 mod contents;
 pub mod coordinator;
 mod driver;
+pub mod journal;
 mod keeper;
 pub mod locks;
 mod mail;
@@ -21,7 +22,8 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -40,6 +42,8 @@ use tracing::warn;
 use coordinator::event::Event;
 use coordinator::{Coordinator, Remembered};
 use driver::Driver;
+use journal::Journal;
+use journal::segments::Terms;
 use mail::Mail;
 use pending::directory::PendingDirectory;
 use pending::queue::{HeldLimits, PendingQueue};
@@ -62,6 +66,10 @@ pub struct Config {
     pub limits: Limits,
     /// How much may be held.
     pub held: HeldLimits,
+    /// How many bytes the journal may take.
+    pub journal_bytes: u64,
+    /// How long after a change both sides are compared; never when absent.
+    pub check_every: Option<Duration>,
 }
 
 /// Runs in a runtime of its own until SIGTERM or Ctrl-C.
@@ -100,10 +108,14 @@ pub async fn run(
     let giver = Arc::new(Giver::start(replica.reader()).context("cannot start a thread")?);
     let desk = Arc::new(clients::Desk::default());
     let link = Arc::new(peer::Link::default());
-    let (saver, saving) = saver::start(replica.clone(), link.clone(), mail.clone())?;
+    let (journal, writing) = begin_journal(&config, &replica, desk.clone(), mail.clone())?;
+    let saver = saver::start(replica.clone(), link.clone(), journal.clone(), mail.clone());
+    let (saver, saving) = saver?;
     let keeper = keeper::start(pending, replica.clone(), asker.clone(), mail.clone())?;
+    let mut coordinator = Coordinator::new(remembered);
+    coordinator.check_every(config.check_every.map(|every| every.as_secs() * 1000));
     let driver = Driver {
-        coordinator: Coordinator::new(remembered),
+        coordinator,
         contents: contents::Contents::new(
             replica.clone(),
             asker.clone(),
@@ -115,10 +127,11 @@ pub async fn run(
         desk: desk.clone(),
         saver,
         keeper,
+        journal,
     };
     let driving = driver::start(driver, post)?;
     ready(address, replica.root().display().to_string());
-    let events = |mail: &std::sync::mpsc::Sender<Mail>| {
+    let events = |mail: &Sender<Mail>| {
         let mail = mail.clone();
         move |event: Event| drop(mail.send(Mail::Event(event)))
     };
@@ -132,7 +145,7 @@ pub async fn run(
     };
     drop(mail.send(Mail::Stop));
     // A driver that panicked has said why; there is nothing left to stop.
-    let mut saved = spawn_blocking(move || drop((driving.join(), saving.join())));
+    let mut saved = spawn_blocking(move || drop((driving.join(), saving.join(), writing.join())));
     // B is heard until all is saved: what was agreed on counts only when B's files are durable.
     if timeout(SAVE_TIME, &mut saved).await.is_err() {
         link.close();
@@ -144,6 +157,16 @@ pub async fn run(
     end
 }
 
+fn begin_journal(
+    config: &Config,
+    replica: &Replica,
+    desk: Arc<clients::Desk>,
+    mail: Sender<Mail>,
+) -> std::io::Result<(Journal, JoinHandle<()>)> {
+    let terms = Terms { bytes_max: config.journal_bytes, durable: replica.is_strict() };
+    journal::start(&replica.claim().state().join("journal"), terms, desk, mail)
+}
+
 struct Opened {
     replica: Arc<Replica>,
     remembered: Remembered,
@@ -151,7 +174,7 @@ struct Opened {
 }
 
 /// Opens the replica, the archive and the pending directory.
-fn open(config: &Config, mail: std::sync::mpsc::Sender<Mail>, asker: Arc<Asker>) -> Result<Opened> {
+fn open(config: &Config, mail: Sender<Mail>, asker: Arc<Asker>) -> Result<Opened> {
     let settings = Settings::new(Side::A, &config.directory, &config.replica);
     let late = contents::LatePending::default();
     let supplier = contents::supplier(asker, late.clone());

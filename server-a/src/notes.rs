@@ -1,7 +1,7 @@
 //! What the coordinator has to say to people, as lines of the log.
 
 use common::talk;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::coordinator::action::Note;
 
@@ -30,6 +30,11 @@ pub(crate) fn tell(note: &Note) {
         }
         Note::Resumed => info!("goes on"),
         Note::Settled { agreed, waiting } => debug!(agreed, waiting, "settled"),
+        Note::Checked { found, identical: true } => debug!(%found, "compared both sides"),
+        Note::Checked { found, identical: false } => {
+            error!(why = %found, "both sides are not what they should be");
+        }
+        Note::Differs { path, detail } => error!(%path, why = %detail, "differs without a reason"),
         Note::Done(side, operation) => talk::did(*side, operation),
     }
 }

@@ -18,6 +18,7 @@ use tracing::warn;
 
 use crate::coordinator::action::{ArchiveRow, Batch};
 use crate::coordinator::event::{Event, SaveId};
+use crate::journal::Journal;
 use crate::locks::{Lock, LockTable};
 use crate::mail::Mail;
 use crate::peer::Link;
@@ -65,6 +66,7 @@ pub(crate) fn load(store: &Store) -> Result<Saved, StoreError> {
 struct Saver {
     replica: Arc<Replica>,
     link: Arc<Link>,
+    journal: Journal,
     mail: Sender<Mail>,
     /// The locks as they were saved last.
     locks: BTreeMap<u64, Lock>,
@@ -75,11 +77,12 @@ struct Saver {
 pub(crate) fn start(
     replica: Arc<Replica>,
     link: Arc<Link>,
+    journal: Journal,
     mail: Sender<Mail>,
 ) -> anyhow::Result<(Sender<Save>, JoinHandle<()>)> {
     let locks = replica.store().load_locks::<Lock>()?.rows;
     let (tell, told) = channel();
-    let mut saver = Saver { replica, link, mail, locks };
+    let mut saver = Saver { replica, link, journal, mail, locks };
     let saving = Builder::new().name("saver".into()).spawn(move || saver.save(&told))?;
     Ok((tell, saving))
 }
@@ -121,6 +124,8 @@ impl Saver {
                 rows.archive(path, row.entry.as_ref());
             }
         }
+        // What the archive knows, the journal has.
+        self.journal.flush();
         let saved = forget.and_then(|()| self.replica.store().save(&rows));
         let saved = saved.map_err(|error| format!("{:#}", anyhow::Error::from(error)));
         if !late.is_empty() {

@@ -7,7 +7,6 @@
 //! the rows: their order is the order of knowing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -15,10 +14,11 @@ use serde_bytes::ByteBuf;
 
 use crate::entry::Entry;
 use crate::limits::{INLINE_PER_MESSAGE_MAX, ROWS_PER_MESSAGE_MAX};
+use crate::merkle::{self, Merkle, Question};
 use crate::path::{RelPath, rows_below};
 use crate::problem::{Problem, ProblemKind};
 use crate::replica::stamp::Stamp;
-use crate::wire::message::{Condition, Observation, Report, Row as ReportedRow};
+use crate::wire::message::{Condition, Observation, OrderId, Report, Row as ReportedRow};
 
 /// A path's entry and the stamp under which it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,12 @@ pub struct Row {
     pub stamp: Stamp,
     /// What was read.
     pub entry: Entry,
+}
+
+impl AsRef<Entry> for Row {
+    fn as_ref(&self) -> &Entry {
+        &self.entry
+    }
 }
 
 /// What a look at a path found.
@@ -60,6 +66,7 @@ struct Inner {
     /// Directories by device and inode, to find where a moved one came from.
     directories: BTreeMap<(u64, u64), RelPath>,
     problems: BTreeMap<RelPath, Problem>,
+    sums: Merkle,
     /// Paths with a commit under way.
     committing: BTreeSet<RelPath>,
     /// Counts beginnings and ends of commits.
@@ -103,7 +110,7 @@ impl Known {
 
     /// The known paths directly in a directory; `None` is the root.
     pub fn children(&self, directory: Option<&RelPath>) -> Vec<RelPath> {
-        self.lock().children(directory)
+        merkle::children(&self.lock().rows, directory)
     }
 
     /// All known paths below a path.
@@ -125,6 +132,13 @@ impl Known {
     pub fn directories(&self) -> Vec<RelPath> {
         let inner = self.lock();
         inner.rows.iter().filter(|(_, r)| r.entry.is_dir()).map(|(p, _)| p.clone()).collect()
+    }
+
+    /// All known files.
+    pub fn files(&self) -> Vec<RelPath> {
+        let inner = self.lock();
+        let files = inner.rows.iter().filter(|(_, row)| row.entry.as_file().is_some());
+        files.map(|(path, _)| path.clone()).collect()
     }
 
     /// The row of a path, and whether it has a problem.
@@ -276,6 +290,15 @@ impl Known {
         }
     }
 
+    /// Says what is known of a directory, in its place in the order.
+    pub fn compare(&self, id: OrderId, question: &Question) {
+        let mut inner = self.lock();
+        let Inner { rows, sums, .. } = &mut *inner;
+        let except = question.except.iter().cloned().collect();
+        let level = sums.level(rows, question, &except);
+        inner.say(&self.report, Report::Compared { id, level });
+    }
+
     /// Nobody listens any more; nothing is reported until the next inventory.
     pub fn hush(&self) {
         let mut inner = self.lock();
@@ -337,32 +360,6 @@ impl Inner {
         if self.asked {
             reporter(report);
         }
-    }
-
-    fn children(&self, directory: Option<&RelPath>) -> Vec<RelPath> {
-        let (from, to) = match directory {
-            Some(directory) => {
-                let (from, to) = directory.bounds_below();
-                (from, Bound::Excluded(to))
-            }
-            None => (Vec::new(), Bound::Unbounded),
-        };
-        let depth = directory.map_or(0, |d| d.as_bytes().len() + 1);
-        let mut children = Vec::new();
-        let mut next = Bound::Included(from);
-        // Whole subtrees are stepped over: the cost is that of the children, not of all below.
-        while let Some((path, _)) =
-            self.rows.range::<[u8], _>((as_slice(&next), as_slice(&to))).next()
-        {
-            next = match path.as_bytes()[depth..].iter().position(|&b| b == b'/') {
-                Some(at) => Bound::Included([&path.as_bytes()[..depth + at], b"0"].concat()),
-                None => {
-                    children.push(path.clone());
-                    Bound::Excluded(path.as_bytes().to_vec())
-                }
-            };
-        }
-        children
     }
 
     /// Separates what may be told from what a commit touched since the look began.
@@ -465,6 +462,7 @@ impl Inner {
             }
         }
         self.unsaved.insert(path.clone());
+        self.sums.touch(&path);
         match row {
             Some(row) => {
                 if row.entry.is_dir() {
@@ -489,10 +487,6 @@ impl Inner {
             self.put(new, row);
         }
     }
-}
-
-fn as_slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
-    bound.as_ref().map(Vec::as_slice)
 }
 
 /// Whether a commit may have changed what was found: at the path, above it, or, when no directory

@@ -41,6 +41,7 @@ pub mod read;
 mod rebuild;
 mod receive;
 pub mod recover;
+mod reread;
 pub mod root;
 mod saving;
 pub mod scan;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::entry::Entry;
 use crate::limits::PIECE_BYTES_MAX;
+use crate::merkle::Question;
 use crate::options::{DurabilityOption, ReplicaOptions};
 use crate::path::RelPath;
 use crate::replica::claim::{Claim, ClaimError, Terms};
@@ -22,6 +23,7 @@ use crate::replica::met;
 use crate::replica::observer::{self, Command, Observer, ObserverError, ObserverHandle};
 use crate::replica::place::{Clash, Place};
 use crate::replica::publish::{self, Publisher};
+use crate::replica::reread::{Reread, reread};
 use crate::replica::root::{Root, RootError};
 use crate::replica::saving::Saving;
 use crate::replica::source::Supplier;
@@ -31,7 +33,7 @@ use crate::replica::supply::supply;
 use crate::replica::trash::{Keep, Reason};
 use crate::side::Side;
 use crate::store::{self, Store, StoreError};
-use crate::wire::message::{Hello, Order, ReplicaId, Report, Role};
+use crate::wire::message::{Hello, Order, OrderId, ReplicaId, Report, Role};
 
 /// How a directory is taken into care.
 #[derive(Clone, Debug)]
@@ -210,6 +212,31 @@ impl Replica {
                 // The coordinator will say the same number at the next meeting.
                 Err(error) => tracing::warn!(why = %error, "cannot remember this meeting"),
             },
+            Order::Compare { id, question } => self.compare(id, question),
+            Order::Reread { id } => self.reread(id),
+        }
+    }
+
+    /// Reads everything on a thread of its own, and says what is damaged.
+    fn reread(&self, id: OrderId) {
+        let (root, known, look) = (self.root.clone(), self.known.clone(), self.observer.sender());
+        let read = move || {
+            let Reread { read, rotten } =
+                reread(&root, &known, |path| look(Command::MarkDirty(path)));
+            known.say(Report::Reread { id, read, rotten });
+        };
+        if let Err(error) = std::thread::Builder::new().name("rereading".into()).spawn(read) {
+            tracing::warn!(why = %error, "cannot read everything");
+        }
+    }
+
+    /// Answers on a thread of its own: the first comparison of a large tree takes a while.
+    fn compare(&self, id: OrderId, question: Question) {
+        let known = self.known.clone();
+        let answer = move || known.compare(id, &question);
+        // Without a thread there is no answer, and whoever asked asks again.
+        if let Err(error) = std::thread::Builder::new().name("comparing".into()).spawn(answer) {
+            tracing::warn!(why = %error, "cannot compare");
         }
     }
 

@@ -9,7 +9,9 @@ use crate::entry::Kind;
 use crate::path::RelPath;
 use crate::side::Side;
 use crate::time::Timestamp;
+use crate::wire::log::{LogPart, LogQuery};
 use crate::wire::message::Condition;
+use crate::wire::verify::{LastCheck, Verified};
 
 /// A moment in the life of server A, to which a printed listing belongs.
 ///
@@ -89,6 +91,15 @@ pub enum Request {
     Reject,
     /// Scan everything now.
     Scrub,
+    /// Compare the two trees.
+    Verify {
+        /// But not longer than this, in milliseconds.
+        timeout_ms: u64,
+        /// Whether all files are read first.
+        deep: bool,
+    },
+    /// What happened.
+    Log(LogQuery),
 }
 
 /// What becomes of the held edits at an unlock.
@@ -127,6 +138,10 @@ pub enum Answer {
     Done(String),
     /// Not done.
     Refused(Refusal),
+    /// What a check found.
+    Verified(Box<Verified>),
+    /// What happened.
+    Log(LogPart),
 }
 
 /// A part of the listing.
@@ -323,6 +338,12 @@ pub struct Status {
     pub locks: u64,
     /// How many edits are held, and their bytes.
     pub held: (u64, u64),
+    /// The last check of the two trees.
+    #[serde(default)]
+    pub checked: Option<LastCheck>,
+    /// What is wrong with the journal.
+    #[serde(default)]
+    pub journal: Option<String>,
 }
 
 /// How one path does.

@@ -9,11 +9,12 @@ use serde_bytes::ByteBuf;
 use crate::change::{Operation, Outcome};
 use crate::digest::Digest;
 use crate::entry::Entry;
+use crate::merkle::{Level, Question};
 use crate::path::RelPath;
 use crate::problem::Problem;
 
 /// The version of the protocol; both ends must say the same.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The first message of either end of every connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,6 +130,18 @@ pub enum Order {
         /// The number.
         number: u64,
     },
+    /// Say what is known of a directory, to be compared; answered by `Report::Compared`.
+    Compare {
+        /// Its name.
+        id: OrderId,
+        /// What is asked.
+        question: Question,
+    },
+    /// Read all files again; answered by `Report::Reread`.
+    Reread {
+        /// Its name.
+        id: OrderId,
+    },
 }
 
 /// Where the content of a new or changed file comes from.
@@ -187,6 +200,22 @@ pub enum Report {
     Met {
         /// The number.
         number: u64,
+    },
+    /// The answer to `Order::Compare`.
+    Compared {
+        /// Which.
+        id: OrderId,
+        /// What is known.
+        level: Level,
+    },
+    /// The answer to `Order::Reread`.
+    Reread {
+        /// Which.
+        id: OrderId,
+        /// How many files were read.
+        read: u64,
+        /// Files whose bytes are not what was written, and how, some of them.
+        rotten: Vec<(RelPath, String)>,
     },
 }
 

@@ -9,4 +9,6 @@ pub mod client;
 pub mod connection;
 pub mod frame;
 pub mod handshake;
+pub mod log;
 pub mod message;
+pub mod verify;

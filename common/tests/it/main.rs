@@ -9,6 +9,7 @@
 mod arrows;
 mod delta_round_trip;
 mod documents;
+mod merkle;
 mod observed;
 mod observer_barrier;
 mod observer_guard;

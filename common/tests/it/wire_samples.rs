@@ -3,6 +3,7 @@
 use common::change::{Change, Operation, Outcome};
 use common::digest::Digest;
 use common::entry::{Entry, File, Kind, Link as Symlink};
+use common::merkle::{Level, LevelRow, Question, Sum};
 use common::path::RelPath;
 use common::problem::{Problem, ProblemKind};
 use common::side::Side;
@@ -12,10 +13,12 @@ use common::wire::client::{
     PathStatus, ProblemRow, Receipt, Refusal, RefusalKind, Request, State, Status, Target, Waited,
     WaitingRow,
 };
+use common::wire::log::{Happened, LogPart, LogQuery, LogRow, Version};
 use common::wire::message::{
     Ask, AskId, Chunk, Condition, Content, Give, Given, Hello, Observation, Order, OrderId,
     PeerMessage, Reception, ReplicaId, Report, Role, Row, Want,
 };
+use common::wire::verify::{CheckEnd, DifferingRow, ExceptionRow, RottenRow, Verified};
 use serde_bytes::ByteBuf;
 
 use crate::wire_golden::Golden;
@@ -75,6 +78,8 @@ pub(crate) fn orders(golden: &mut Golden) {
         ("order_sync", Order::Sync { id, paths: vec![path("a"), path("b/c")] }),
         ("order_approve", Order::Approve),
         ("order_meet", Order::Meet { number: 3 }),
+        ("order_compare", Order::Compare { id, question: question() }),
+        ("order_reread", Order::Reread { id }),
     ] {
         golden.add(name, &PeerMessage::Order(order));
     }
@@ -125,9 +130,29 @@ pub(crate) fn reports(golden: &mut Golden) {
         ("report_synced", Report::Synced { id, durable: true }),
         ("report_condition", Report::Condition(condition)),
         ("report_met", Report::Met { number: 3 }),
+        ("report_compared", Report::Compared { id, level: level() }),
+        ("report_reread", Report::Reread { id, read: 42, rotten: vec![(path("a"), "b".into())] }),
     ] {
         golden.add(name, &PeerMessage::Report(report));
     }
+}
+
+fn question() -> Question {
+    Question {
+        except: vec![path("a"), path("d/held")],
+        directory: Some(path("d")),
+        rows: true,
+        after: Some(path("d/b")),
+    }
+}
+
+fn level() -> Level {
+    let sum = Sum { digest: Digest([0x5a; 32]), entries: 3 };
+    let rows = vec![
+        LevelRow { path: path("d/c"), entry: Some(file()), below: None },
+        LevelRow { path: path("d/d"), entry: Some(Entry::Dir { mode: 0o755 }), below: Some(sum) },
+    ];
+    Level { sum, rows, last: true }
 }
 
 fn outcome(id: OrderId, outcome: Outcome) -> Report {
@@ -170,6 +195,7 @@ pub(crate) fn requests(golden: &mut Golden) {
         mode: DrainMode::KeepA,
         dry_run: false,
     };
+    let query = LogQuery { path: Some(path("docs")), since: Some(time()), limit: 50 };
     for (name, request) in [
         ("request_list", Request::List),
         ("request_lock", lock),
@@ -183,6 +209,8 @@ pub(crate) fn requests(golden: &mut Golden) {
         ("request_approve", Request::Approve),
         ("request_reject", Request::Reject),
         ("request_scrub", Request::Scrub),
+        ("request_verify", Request::Verify { timeout_ms: 30_000, deep: true }),
+        ("request_log", Request::Log(query)),
     ] {
         golden.add(name, &request);
     }
@@ -253,7 +281,41 @@ fn status() -> Status {
         problems: vec![problem_row()],
         locks: 1,
         held: (2, 10),
+        checked: None,
+        journal: None,
     }
+}
+
+fn verified() -> Verified {
+    let at = ["file", "nothing", "file", "nothing", "file"].map(str::to_owned);
+    let reason = "locked by ann@mill".to_owned();
+    Verified {
+        time: time(),
+        end: CheckEnd::Different,
+        differing: vec![DifferingRow { path: path("a"), at }],
+        more: false,
+        exceptions: vec![ExceptionRow { path: path("b"), side: Some(Side::A), reason }],
+        exception_count: 1,
+        rotten: vec![RottenRow { path: path("c"), side: Side::B, detail: "flipped".to_owned() }],
+        read: Some(7),
+    }
+}
+
+fn logged() -> LogPart {
+    let row = LogRow {
+        seq: 7,
+        time: time(),
+        to: Some(path("b")),
+        by: Some(Side::B),
+        carried: Some(Side::A),
+        before: Some(Version::of(&file())),
+        after: Some(Version::of(&link())),
+        trash: Some(Side::A),
+        who: Some("ann@mill".to_owned()),
+        detail: Some("why".to_owned()),
+        ..LogRow::new(Happened::Replaced, Some(path("a")))
+    };
+    LogPart { rows: vec![row], more: true, problem: Some("torn".to_owned()) }
 }
 
 pub(crate) fn answers(golden: &mut Golden) {
@@ -294,6 +356,8 @@ pub(crate) fn answers(golden: &mut Golden) {
         ("answer_waited_late", Answer::Waited(late)),
         ("answer_done", Answer::Done("scanning".to_owned())),
         ("answer_refused", Answer::Refused(refusal)),
+        ("answer_verified", Answer::Verified(Box::new(verified()))),
+        ("answer_log", Answer::Log(logged())),
     ] {
         golden.add(name, &answer);
     }

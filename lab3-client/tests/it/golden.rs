@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use common::entry::Kind;
 use common::side::Side;
 use common::time::Timestamp;
 use common::wire::client::{
     Answer, DrainMode, HeldOp, Link, ListingRow, PathStatus, ProblemRow, Receipt, State, Status,
 };
+use common::wire::log::{Happened, LogPart, LogRow, Version};
 use common::wire::message::Condition;
+use common::wire::verify::{CheckEnd, DifferingRow, ExceptionRow, LastCheck, RottenRow, Verified};
 
 use crate::fake_a::{FakeA, Lab3, edit, fixture, lock, part, path, row, time, waits};
 
@@ -134,6 +137,8 @@ fn status() -> Status {
         problems: vec![],
         locks: 1,
         held: (2, 75),
+        checked: None,
+        journal: None,
     }
 }
 
@@ -167,6 +172,12 @@ fn the_status_looks_as_it_did() {
         waiting: vec![waits("log.txt")],
         problem_count: 1,
         problems: vec![problem()],
+        checked: Some(LastCheck {
+            time: time(0),
+            found: "identical at d1d1d1d1, 42 entries".to_owned(),
+            identical: true,
+        }),
+        journal: Some("cannot be written, 3 rows wait: no space left on device".to_owned()),
         ..status()
     };
     check_answer("status_trouble", Answer::Status(Box::new(trouble)), &["status"]);
@@ -184,6 +195,71 @@ fn the_status_of_a_path_looks_as_it_did() {
         problems: vec![problem()],
     };
     check_answer("status_path", Answer::PathStatus(one), &["status", "report.txt"]);
+}
+
+#[test]
+fn checks_look_as_they_did() {
+    let digest = common::digest::Digest([0xd1; 32]);
+    let found = Verified {
+        time: time(0),
+        end: CheckEnd::Identical { digest, entries: 42 },
+        differing: vec![],
+        more: false,
+        exceptions: vec![],
+        exception_count: 0,
+        rotten: vec![],
+        read: None,
+    };
+    check_answer("verify", Answer::Verified(Box::new(found.clone())), &["verify"]);
+    let at = ["file, 5 bytes", "file, 6 bytes", "file, 5 bytes", "nothing", "file, 5 bytes"];
+    let excepted = ExceptionRow {
+        path: path("log.txt"),
+        side: Some(Side::B),
+        reason: "waiting for its writer".to_owned(),
+    };
+    let detail = "its bytes have digest d1d1d1d1, and c2c2c2c2 was written".to_owned();
+    let different = Verified {
+        end: CheckEnd::Different,
+        differing: vec![DifferingRow { path: path("report.txt"), at: at.map(str::to_owned) }],
+        more: true,
+        exceptions: vec![excepted],
+        exception_count: 300,
+        rotten: vec![RottenRow { path: path("old.iso"), side: Side::A, detail }],
+        read: Some(84),
+        ..found
+    };
+    let server = FakeA::answering(Answer::Verified(Box::new(different)));
+    let lab3 = Lab3::of(&server.address);
+    let ran = lab3.run(&["verify", "--deep"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    check("verify_different.txt", &ran.out);
+    check("verify_different.json", &lab3.run(&["verify", "--deep", "--json"]).out);
+}
+
+#[test]
+fn the_log_looks_as_it_did() {
+    let version = |size| Version { kind: Kind::File, size, digest: Some("d1d1d1d1".to_owned()) };
+    let row = |what| LogRow { seq: 7, time: time(0), ..LogRow::new(what, Some(path("a.txt"))) };
+    let carried = |what| LogRow { by: Some(Side::A), carried: Some(Side::B), ..row(what) };
+    let rows = vec![
+        LogRow { after: Some(version(5)), ..carried(Happened::Created) },
+        LogRow {
+            before: Some(version(5)),
+            after: Some(version(70)),
+            trash: Some(Side::B),
+            ..carried(Happened::Written)
+        },
+        LogRow { to: Some(path("b.txt")), ..carried(Happened::Renamed) },
+        LogRow { before: Some(version(70)), trash: Some(Side::B), ..carried(Happened::Deleted) },
+        LogRow {
+            who: Some("ann@mill".to_owned()),
+            detail: Some("by bob@mill".to_owned()),
+            ..row(Happened::ForcedUnlock)
+        },
+        LogRow { path: None, detail: Some("side A".to_owned()), ..row(Happened::Resumed) },
+    ];
+    let part = LogPart { rows, more: false, problem: None };
+    check_answer("log", Answer::Log(part), &["log"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use common::path::RelPath;
 use common::side::Side;
 use common::time::Moment;
 use common::wire::client::Answer;
+use common::wire::log::{LogQuery, LogRow};
 use common::wire::message::{Order, Peer};
 
 use crate::coordinator::event::{ClientId, SaveId};
@@ -36,6 +37,12 @@ pub enum Action {
     WakeAt(Moment),
     /// Tell people.
     Note(Note),
+    /// Write down what happened.
+    Record(LogRow),
+    /// Answer a client what happened.
+    Recall(ClientId, LogQuery),
+    /// Tell people what happened at these paths of late.
+    Explain(Vec<RelPath>),
 }
 
 /// What is saved in one transaction.
@@ -112,5 +119,19 @@ pub enum Note {
         agreed: usize,
         /// How many wait.
         waiting: usize,
+    },
+    /// All trees were compared.
+    Checked {
+        /// What was found.
+        found: String,
+        /// Whether they are the same.
+        identical: bool,
+    },
+    /// The trees differ at a path, and nothing explains it.
+    Differs {
+        /// Where.
+        path: RelPath,
+        /// What stands where.
+        detail: String,
     },
 }

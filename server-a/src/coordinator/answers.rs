@@ -123,6 +123,8 @@ impl Coordinator {
             problems: problems.into_iter().take(ROWS_MAX).collect(),
             locks: self.locks.len() as u64,
             held: (self.queue.len(), self.queue.bytes()),
+            checked: self.checks.last().cloned(),
+            journal: self.journal.clone(),
         }
     }
 
@@ -178,7 +180,7 @@ impl Coordinator {
 }
 
 /// An entry in a few words.
-fn words(entry: Option<&Entry>) -> String {
+pub(super) fn words(entry: Option<&Entry>) -> String {
     let Some(entry) = entry else { return "nothing".to_string() };
     let modified = entry.modified().map(|time| time.rfc3339()).unwrap_or_default();
     match entry {

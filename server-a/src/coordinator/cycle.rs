@@ -85,6 +85,7 @@ impl Coordinator {
             Next::Agreed { learn } => {
                 self.waits.clear(&path);
                 if learn || self.unproven.contains(&path) {
+                    self.record_agreed(&path, out);
                     let entry = self.seen.a.get(&path).cloned();
                     self.learn(&path, entry, None);
                 }
@@ -169,6 +170,7 @@ impl Coordinator {
         if let Some(Conflict { path, copy, loser }) = conflict
             && steps.iter().any(|step| step.change.path == copy)
         {
+            self.record_conflict(&path, loser, &copy, out);
             out.push(Action::Note(Note::Conflict { path, loser, copy }));
         }
         for step in steps {

@@ -13,6 +13,7 @@ use common::time::{Moment, Timestamp};
 use common::wire::client::{
     Answer, DrainMode, Receipt, Refusal, RefusalKind, Request, Target, Waited, WaitingRow,
 };
+use common::wire::log::Happened;
 use common::wire::message::{Order, OrderId};
 
 use super::Coordinator;
@@ -78,6 +79,12 @@ impl Desk {
 
     pub(super) fn next_deadline(&self) -> Option<Moment> {
         self.asks.values().map(|ask| ask.deadline).min()
+    }
+
+    /// Whether a client waits for all files to be read.
+    pub(super) fn wants_reading(&self) -> bool {
+        let deep = |ask: &Ask| matches!(ask.request, Request::Verify { deep: true, .. });
+        self.asks.values().any(deep)
     }
 
     pub(super) fn has_unsaved(&self) -> bool {
@@ -158,7 +165,7 @@ impl Coordinator {
             out.push(Action::Order(side, Order::Settle { id }));
         }
         let ms = match request {
-            Request::Wait { timeout_ms } => timeout_ms,
+            Request::Wait { timeout_ms } | Request::Verify { timeout_ms, .. } => timeout_ms,
             _ => SETTLE_MS,
         };
         let deadline = self.now.moment.after_ms(ms);
@@ -215,6 +222,17 @@ impl Coordinator {
                 self.held_rows(target.as_ref())
             }
             Request::Status { path: Some(path) } => Answer::PathStatus(self.path_status(path)),
+            Request::Verify { deep, .. } => match self.check_for_client(*deep, late, out) {
+                Some(found) => Answer::Verified(Box::new(found)),
+                None => return false,
+            },
+            Request::Log(query) => {
+                if !late && !self.quiet_below(query.path.as_ref()) {
+                    return false;
+                }
+                out.push(Action::Recall(client, query.clone()));
+                return true;
+            }
             _ => return true,
         };
         out.push(Action::Answer(client, answer));
@@ -260,6 +278,14 @@ impl Coordinator {
         self.flights.touching(path).is_none()
             && !self.holds.touching(path)
             && (self.halted() || !self.ready.b || !undecided())
+    }
+
+    /// Whether nothing is under way at a path or, without one, anywhere.
+    fn quiet_below(&self, path: Option<&RelPath>) -> bool {
+        match path {
+            Some(path) => self.quiet_at(&Target::Path(path.clone())),
+            None => self.is_idle() || self.halted() || !self.ready.b,
+        }
     }
 
     /// Whether our hand is changing something at A that a lock of the target would cover.
@@ -317,6 +343,8 @@ impl Coordinator {
             Ok(locked) => {
                 self.unsaved.locks = Some(self.locks.clone());
                 self.hand_over_held();
+                let detail = self.locks.get(locked.id()).and_then(|lock| lock.comment.clone());
+                self.record_word(Happened::Locked, Some(&path), Some(holder.clone()), detail, out);
                 out.push(Action::Note(Note::Locked(path, holder)));
                 if let Some(row) = self.lock_row(locked.id()) {
                     self.desk.unsaved.push((client, Answer::Locked(row)));

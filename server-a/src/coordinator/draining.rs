@@ -14,6 +14,7 @@ use common::reconcile::Conflict;
 use common::reconcile::conflict::copy_path;
 use common::side::Side;
 use common::wire::client::{DrainMode, HeldRow};
+use common::wire::log::Happened;
 use common::wire::message::Content;
 
 use super::Coordinator;
@@ -71,6 +72,7 @@ impl Coordinator {
         for seq in self.hand_over_held() {
             let Some(edit) = self.queue.get(seq).cloned() else { continue };
             out.push(Action::Note(Note::DiscardedHeld(edit.path.clone(), seq)));
+            self.record_held(Happened::Discarded, &edit, out);
             out.push(Action::Discard { seq, keep: true, edit });
         }
     }
@@ -341,6 +343,7 @@ impl Coordinator {
     /// A held edit stands in the tree, durably: it leaves the pending directory.
     fn applied(&mut self, id: u64, edit: HeldEdit, out: &mut Vec<Action>) {
         out.push(Action::Note(Note::Drained(edit.path.clone(), edit.seq)));
+        self.record_held(Happened::Drained, &edit, out);
         // B had this and A took it: what either makes of it from now on is a later edit.
         self.learn(&edit.path, edit.after.clone(), Some(Side::B));
         self.discard(id, edit, false, out);
@@ -348,6 +351,7 @@ impl Coordinator {
 
     fn let_go(&mut self, id: u64, edit: HeldEdit, out: &mut Vec<Action>) {
         out.push(Action::Note(Note::DiscardedHeld(edit.path.clone(), edit.seq)));
+        self.record_held(Happened::Discarded, &edit, out);
         self.discard(id, edit, true, out);
     }
 
@@ -404,6 +408,12 @@ impl Coordinator {
         let forced_by = self.desk.forced_by(id);
         self.hint_moved(&lock);
         let (path, holder) = (lock.path, lock.holder);
+        let what = match &forced_by {
+            Some(_) => Happened::ForcedUnlock,
+            None => Happened::Unlocked,
+        };
+        let detail = forced_by.as_ref().map(|by| format!("by {by}"));
+        self.record_word(what, Some(&path), Some(holder.clone()), detail, out);
         out.push(Action::Note(Note::Unlocked { path: path.clone(), holder, forced_by }));
         self.mark(&path);
         self.touch_below(&path);

@@ -48,6 +48,8 @@ pub enum Event {
     ClientGone(ClientId),
     /// The time that was asked for has come.
     Woke,
+    /// What is wrong with the journal, or that nothing is any more.
+    JournalIs(Option<String>),
 }
 
 /// Why an edit could not be held.

@@ -131,6 +131,11 @@ impl Parked {
         self.on.entry(on).or_default().insert(path);
     }
 
+    /// Who waits, and on what: first on what.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&RelPath, &RelPath)> {
+        self.on.iter().flat_map(|(on, paths)| paths.iter().map(move |path| (on, path)))
+    }
+
     /// Something moved there: answers who waited for it.
     pub(super) fn wake(&mut self, on: &RelPath) -> BTreeSet<RelPath> {
         self.on.remove(on).unwrap_or_default()

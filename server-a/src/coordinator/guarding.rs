@@ -11,6 +11,7 @@ use common::problem::Problem;
 use common::side::Side;
 use common::time::Moment;
 use common::tree::Tree;
+use common::wire::log::Happened;
 use common::wire::message::{Content, Order, Peer};
 
 use super::Coordinator;
@@ -145,6 +146,7 @@ impl Coordinator {
     pub(super) fn halt_for(&mut self, halt: Halt, out: &mut Vec<Action>) {
         if !self.halts.contains(&halt) {
             out.push(Action::Note(Note::Halted(halt.words())));
+            self.record_word(Happened::Halted, None, None, Some(halt.words()), out);
             self.halts.retain(|old| !old.is_sort_of(&halt));
             self.halts.push(halt);
         }
@@ -230,11 +232,13 @@ impl Coordinator {
             return "nothing is halted".to_string();
         }
         out.push(Action::Note(Note::Resumed));
+        self.record_word(Happened::Approved, None, None, Some(done.join("; ")), out);
         format!("approved: {}", done.join("; "))
     }
 
     fn forget_archive(&mut self) {
         self.archive = Tree::default();
+        self.checks.moved();
         self.files = 0;
         self.unsaved.forget = true;
         self.unsaved.archive.clear();
@@ -271,7 +275,9 @@ impl Coordinator {
             self.dirty.insert(path);
         }
         out.push(Action::Note(Note::Resumed));
-        Ok(format!("rejected: {restored} files come back to side {side}"))
+        let detail = format!("{restored} files come back to side {side}");
+        self.record_word(Happened::Rejected, None, None, Some(detail.clone()), out);
+        Ok(format!("rejected: {detail}"))
     }
 
     /// Takes back from a side's trash what it removed for the other side's sake, directories first.

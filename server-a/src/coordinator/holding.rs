@@ -10,6 +10,7 @@ use common::entry::{Entry, same};
 use common::path::{RelPath, rows_below};
 use common::time::Moment;
 use common::wire::client::DrainMode;
+use common::wire::log::Happened;
 
 use super::Coordinator;
 use super::action::{Action, Note};
@@ -142,6 +143,7 @@ impl Coordinator {
             Ok(()) => {
                 self.moved = true;
                 self.waits.clear(&path);
+                self.record_held(Happened::Held, &edit, out);
                 self.queue.insert(edit);
                 let count = self.queue.count_touching(&path);
                 out.push(Action::Note(Note::Held(path.clone(), count)));
@@ -179,6 +181,7 @@ impl Coordinator {
         for id in self.locks.expired(self.now.wall) {
             if let Some(lock) = self.locks.get(id) {
                 let (path, holder) = (lock.path.clone(), lock.holder.clone());
+                self.record_word(Happened::Expired, Some(&path), Some(holder.clone()), None, out);
                 out.push(Action::Note(Note::Expired(path, holder)));
             }
             self.begin_drain(id, DrainMode::default());

@@ -9,6 +9,7 @@ use common::problem::Problem;
 use common::side::{PerSide, Side};
 use common::tree::Tree;
 use common::wire::client::Link;
+use common::wire::log::Happened;
 use common::wire::message::{Observation, Order, Peer, ReplicaId, Report, Row};
 
 use super::Coordinator;
@@ -45,14 +46,22 @@ impl Coordinator {
             Report::Outcome { id, outcome } => self.outcome(id, outcome, out),
             Report::Settled { id } => self.desk.settled(id),
             Report::Synced { .. } => {}
+            Report::Compared { id, level } => self.compared(side, id, level, out),
+            Report::Reread { id, read, rotten } => self.checks.reread(side, id, read, rotten),
             Report::Met { number } => self.met(number),
             Report::Condition(condition) => {
                 let (old, new) = (&self.conditions[side].halted, &condition.halted);
                 match (old, new) {
                     (None, Some(why)) => {
-                        out.push(Action::Note(Note::Halted(format!("side {side}: {why}"))));
+                        let why = format!("side {side}: {why}");
+                        self.record_word(Happened::Halted, None, None, Some(why.clone()), out);
+                        out.push(Action::Note(Note::Halted(why)));
                     }
-                    (Some(_), None) => out.push(Action::Note(Note::Resumed)),
+                    (Some(_), None) => {
+                        let side = Some(format!("side {side}"));
+                        self.record_word(Happened::Resumed, None, None, side, out);
+                        out.push(Action::Note(Note::Resumed));
+                    }
                     _ => {}
                 }
                 self.conditions[side] = condition;
@@ -64,6 +73,7 @@ impl Coordinator {
     /// decided now; a loss that looks like an accident halts instead.
     fn inventoried(&mut self, side: Side, out: &mut Vec<Action>) {
         let arrived = std::mem::take(&mut self.arriving[side]);
+        self.checks.moved();
         let tree: Tree = arrived.tree.into_iter().collect();
         let lost = self.lost_at(&tree, &arrived.problems);
         let old = std::mem::replace(&mut self.seen[side], tree);
@@ -97,6 +107,7 @@ impl Coordinator {
 
     fn observed(&mut self, side: Side, observation: Observation, out: &mut Vec<Action>) {
         let Observation { rows, moved, problems, more } = observation;
+        self.checks.moved();
         self.telling[side] = more;
         let live = rows.len() <= URGENT_ROWS_MAX && !more;
         let number = self.number;
@@ -151,6 +162,7 @@ impl Coordinator {
     /// A row of a side is otherwise now; whoever waited for that may go on.
     pub(super) fn put_row(&mut self, side: Side, path: &RelPath, entry: Option<Entry>) {
         self.seen[side].set(path, entry);
+        self.checks.moved();
         self.wake_parked(path);
     }
 
@@ -185,6 +197,7 @@ impl Coordinator {
     pub(super) fn peer_up(&mut self, id: ReplicaId, met: Option<u64>, out: &mut Vec<Action>) {
         self.link = Link::Connected;
         out.push(Action::Note(Note::Connected));
+        self.checks.give_up();
         self.ready.b = false;
         self.telling.b = false;
         self.arriving.b = Arriving::default();
@@ -235,6 +248,7 @@ impl Coordinator {
             out.push(Action::Note(Note::Away(reason.clone())));
             *old = reason;
         }
+        self.checks.give_up();
         self.ready.b = false;
         self.telling.b = false;
         self.forget_other_peer();

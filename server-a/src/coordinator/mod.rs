@@ -10,6 +10,9 @@
 pub mod action;
 mod answers;
 mod births;
+mod checks;
+mod chronicle;
+mod comparison;
 mod cycle;
 mod desk;
 mod draining;
@@ -40,6 +43,7 @@ use crate::locks::LockTable;
 use crate::pending::queue::PendingQueue;
 use action::{Action, ArchiveRow, Batch, Note};
 use births::Births;
+use checks::Checks;
 use desk::Desk;
 use draining::Drain;
 use event::{ClientId, Event, Now, SaveId};
@@ -127,6 +131,11 @@ pub struct Coordinator {
     unsaved: Batch,
     next_id: u64,
     alarm: Option<Moment>,
+    checks: Checks,
+    /// Conflict copies that are being made.
+    copies: BTreeSet<RelPath>,
+    /// What is wrong with the journal.
+    journal: Option<String>,
     /// How many paths were decided.
     decisions: u64,
     /// Whether anything moved since people were last told that all is settled.
@@ -176,6 +185,9 @@ impl Coordinator {
             unsaved: Batch::default(),
             next_id: 1,
             alarm: None,
+            checks: Checks::default(),
+            copies: BTreeSet::new(),
+            journal: None,
             decisions: 0,
             moved: false,
             archive,
@@ -204,10 +216,13 @@ impl Coordinator {
             Event::More(client) => self.more(client, out),
             Event::ClientGone(client) => self.desk.forget(client),
             Event::Woke => self.alarm = None,
+            Event::JournalIs(problem) => self.journal = problem,
         }
         self.wake_due(out);
         self.cycle(out);
+        self.check_now_and_then(out);
         self.serve(out);
+        self.checks.said(self.desk.wants_reading());
         self.prove();
         self.flush(out);
         self.set_alarm(out);
@@ -286,6 +301,8 @@ impl Coordinator {
     fn learn(&mut self, path: &RelPath, entry: Option<Entry>, source: Option<Side>) {
         let is_file = |entry: &Option<Entry>| u64::from(entry.as_ref().is_some_and(is_a_file));
         self.unproven.remove(path);
+        self.checks.moved();
+        self.copies.remove(path);
         let old = self.archive.set(path, entry.clone());
         self.files = self.files + is_file(&entry) - is_file(&old);
         self.unsaved.archive.push(ArchiveRow { path: path.clone(), entry, source });
@@ -297,8 +314,12 @@ impl Coordinator {
             reason,
             Reason::Ignored(_) | Reason::Restless | Reason::Renamed | Reason::Locked { .. }
         );
-        if self.waits.set(path, reason, self.now) && !silent {
-            out.push(Action::Note(Note::Waits(path.clone(), words)));
+        if self.waits.set(path, reason, self.now) {
+            // Whoever waits for this path now has a reason, too.
+            self.wake_parked(path);
+            if !silent {
+                out.push(Action::Note(Note::Waits(path.clone(), words)));
+            }
         }
     }
 
@@ -395,8 +416,9 @@ impl Coordinator {
 
     fn set_alarm(&mut self, out: &mut Vec<Action>) {
         let prove = self.prove_at.filter(|_| self.ready.b);
-        let next = [self.waits.next(), self.desk.next_deadline(), self.next_expiry(), prove];
-        let next = next.into_iter().chain([self.save_at]);
+        let checks = self.checks.next(self.now.moment);
+        let next = [self.waits.next(), self.desk.next_deadline(), self.next_expiry()];
+        let next = next.into_iter().chain([prove, self.save_at, checks]);
         let next = next.flatten().min();
         if next != self.alarm {
             self.alarm = next;

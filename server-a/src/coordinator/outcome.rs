@@ -37,7 +37,9 @@ impl Coordinator {
             Outcome::Done { now, aside } => {
                 self.waits.clear(path);
                 out.push(Action::Note(Note::Done(side, flight.operation.clone())));
+                self.record_change(flight, change, out);
                 if let Some(copy) = aside {
+                    self.record_conflict(path, side, &copy, out);
                     out.push(Action::Note(Note::Conflict {
                         path: path.clone(),
                         loser: side,
@@ -83,6 +85,7 @@ impl Coordinator {
         match outcome {
             Outcome::Done { .. } => {
                 self.renamed(flight.side, from, to);
+                self.record_rename(flight.side, (from, to), before, out);
                 out.push(Action::Note(Note::Done(flight.side, flight.operation.clone())));
             }
             Outcome::Stale { now } => {
@@ -101,8 +104,9 @@ impl Coordinator {
     }
 
     /// Tells people of a conflict that an unlock made.
-    pub(super) fn note_conflict(&self, conflict: Conflict, out: &mut Vec<Action>) {
+    pub(super) fn note_conflict(&mut self, conflict: Conflict, out: &mut Vec<Action>) {
         let Conflict { path, copy, loser } = conflict;
+        self.record_conflict(&path, loser, &copy, out);
         out.push(Action::Note(Note::Conflict { path, loser, copy }));
     }
 }

@@ -217,6 +217,7 @@ impl Coordinator {
 
     /// A rename is done at a side: its tree and the archive move along.
     pub(super) fn renamed(&mut self, side: Side, from: &RelPath, to: &RelPath) {
+        self.checks.moved();
         self.seen[side].rename(from, to);
         if side == Side::B {
             self.lock_is_followed(from, to);

@@ -56,7 +56,7 @@ impl Reason {
         }
     }
 
-    fn side(&self) -> Option<Side> {
+    pub(super) fn side(&self) -> Option<Side> {
         match self {
             Reason::Busy(side)
             | Reason::Unknown(side, _)

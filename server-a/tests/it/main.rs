@@ -7,7 +7,9 @@
 )]
 
 mod broken_links;
+mod checks;
 mod coordinator;
+mod journal;
 mod locked;
 mod locks_model;
 mod locks_overlap;

@@ -13,7 +13,8 @@ use common::problem::Problem;
 use common::reconcile::conflict::copy_path;
 use common::side::Side;
 use common::time::Timestamp;
-use common::wire::message::{Observation, Report, Row};
+use common::tree::Tree;
+use common::wire::message::{Observation, Order, Report, Row};
 
 pub(crate) fn path(text: &str) -> RelPath {
     RelPath::new(text).expect("a valid path")
@@ -127,6 +128,20 @@ impl Replica {
         let problems = self.problems.iter().map(|(p, q)| (p.clone(), q.clone())).collect();
         reports.push(Report::Inventory { rows: Vec::new(), problems, last: true });
         reports
+    }
+
+    /// What it says when it is checked.
+    pub(crate) fn check(&self, order: Order) -> Option<Report> {
+        match order {
+            Order::Compare { id, question } => {
+                let rows = self.known.iter().map(|(p, n)| (p.clone(), n.entry.clone()));
+                let except = question.except.iter().cloned().collect();
+                let level = rows.collect::<Tree>().level(&question, &except);
+                Some(Report::Compared { id, level })
+            }
+            Order::Reread { id } => Some(Report::Reread { id, read: 0, rotten: Vec::new() }),
+            _ => None,
+        }
     }
 
     /// Looks below some top names, or everywhere; answers what is news, in parts.

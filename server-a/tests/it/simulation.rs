@@ -10,6 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use common::path::RelPath;
 use common::side::Side;
 use common::wire::client::{Answer, DrainMode, Request, Target, Waited};
+use common::wire::verify::{CheckEnd, Verified};
+use server_a::coordinator::action::Note;
 
 use crate::users::{Account, Rng, edit};
 use crate::world::World;
@@ -72,6 +74,8 @@ fn simulate(world: &mut World, seed: u64) {
             edit(world, side, &mut rng, &mut account);
         }
     }
+    world.check_every = (rng.below(2) == 0).then_some(60_000);
+    world.coordinator.check_every(world.check_every);
     world.connect();
     for _ in 0..20 + rng.below(200) {
         step(world, &mut rng, &mut account, locking, flapping);
@@ -123,6 +127,9 @@ fn step(world: &mut World, rng: &mut Rng, account: &mut Account, locking: bool, 
         99 => {
             world.run();
         }
+        _ if rng.below(2) == 0 => {
+            world.request(Request::Verify { timeout_ms: 1000, deep: false });
+        }
         _ => drop(world.request(Request::Approve)),
     }
 }
@@ -158,6 +165,16 @@ fn check_queue(world: &World) {
     assert!(seqs.is_sorted_by(|a, b| a < b), "{seqs:?}");
 }
 
+/// Every tree is the same, but for what is excepted; no check has ever found otherwise.
+fn check_trees(world: &mut World) -> Verified {
+    let answer = world.ask(Request::Verify { timeout_ms: 60_000, deep: false });
+    let Answer::Verified(found) = answer else { panic!("{answer:?}") };
+    assert!(matches!(found.end, CheckEnd::Identical { .. }), "{found:?}");
+    let differs = |note: &&Note| matches!(note, Note::Differs { .. });
+    assert_eq!(world.notes.iter().find(differs), None);
+    *found
+}
+
 /// No more edits: everything comes to rest.
 fn rest(world: &mut World, rng: &mut Rng, account: &Account) {
     world.say(|| "---- no more edits".into());
@@ -174,6 +191,7 @@ fn rest(world: &mut World, rng: &mut Rng, account: &Account) {
         let again = &world.ordered[before..];
         assert!(again.is_empty(), "a restart at rest moves something: {again:?}");
     }
+    check_trees(world);
     // The innermost first. A lock may take a new name when another one goes.
     while let Some(path) = world.coordinator.locks().iter().last().map(|lock| lock.path.clone()) {
         let before = world.coordinator.locks().len();
@@ -190,6 +208,8 @@ fn rest(world: &mut World, rng: &mut Rng, account: &Account) {
     assert!(world.coordinator.queue().is_empty() && world.durable.pending.is_empty());
     assert!(world.coordinator.locks().is_empty());
     assert_eq!(world.ask(Request::Wait { timeout_ms: 1000 }), Answer::Waited(Waited::Done));
+    let checked = check_trees(world);
+    assert_eq!(checked.exception_count, 0, "{checked:?}");
     let before = world.ordered.len();
     world.disconnect();
     world.connect();

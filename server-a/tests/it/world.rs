@@ -13,6 +13,7 @@ use common::side::{PerSide, Side};
 use common::time::{Moment, Timestamp};
 use common::tree::Tree;
 use common::wire::client::{Answer, DrainMode, Request};
+use common::wire::log::LogRow;
 use common::wire::message::{Content, Order, OrderId, Peer, ReplicaId, Report};
 use server_a::coordinator::action::{Action, Batch, Note};
 use server_a::coordinator::event::{ClientId, Event, HoldFailure, Now, SaveId};
@@ -60,6 +61,7 @@ pub(crate) struct World {
     pub(crate) alarm: Option<Moment>,
     pub(crate) answers: Vec<(ClientId, Answer)>,
     pub(crate) notes: Vec<Note>,
+    pub(crate) recorded: Vec<LogRow>,
     /// All operations that were ordered, and how many orders of any sort.
     pub(crate) ordered: Vec<(Side, Operation)>,
     pub(crate) actions: u64,
@@ -71,6 +73,7 @@ pub(crate) struct World {
     pub(crate) waived: BTreeSet<Digest>,
     /// Says what a fault does next: a number below 100, which decides by its size.
     pub(crate) chance: Box<dyn FnMut() -> u64>,
+    pub(crate) check_every: Option<u64>,
     clients: u64,
     pub(crate) trace: Option<Vec<String>>,
 }
@@ -101,12 +104,14 @@ impl World {
             alarm: None,
             answers: Vec::new(),
             notes: Vec::new(),
+            recorded: Vec::new(),
             ordered: Vec::new(),
             actions: 0,
             exempt: BTreeSet::new(),
             applied: BTreeSet::new(),
             waived: BTreeSet::new(),
             chance: Box::new(|| 99),
+            check_every: None,
             clients: 0,
             trace: None,
         };
@@ -115,6 +120,7 @@ impl World {
     }
 
     fn start(&mut self) {
+        self.coordinator.check_every(self.check_every);
         let mut out = Vec::new();
         self.coordinator.start(&mut out);
         self.take(out);
@@ -167,6 +173,8 @@ impl World {
                 }
                 Action::WakeAt(moment) => self.alarm = Some(moment),
                 Action::Note(note) => self.notes.push(note),
+                Action::Record(row) => self.recorded.push(row),
+                Action::Recall(..) | Action::Explain(_) => {}
             }
         }
     }
@@ -243,6 +251,9 @@ impl World {
             }
             Order::Rescan { .. } => self.look_all(side),
             Order::Sync { .. } | Order::Approve => {}
+            order @ (Order::Compare { .. } | Order::Reread { .. }) => {
+                self.reports[side].extend(self.sides[side].check(order));
+            }
             Order::Meet { number } => {
                 self.met = Some(number);
                 self.tell(Event::Reported(side, Report::Met { number }));
