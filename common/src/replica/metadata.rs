@@ -21,7 +21,7 @@ use crate::sys::{Lease, Leased};
 /// What became of it.
 #[derive(Debug)]
 pub(super) enum Set {
-    /// Done; this is the stamp now.
+    /// Done; this is the stamp now. Its time is what the file system made of the one that was set.
     Done(Stamp),
     /// Somebody has it open for writing.
     Busy,
@@ -61,13 +61,23 @@ fn set_open(fd: OwnedFd, expected: &Stamp, after: &Entry, durable: bool) -> Resu
     let (mode, modified) = wanted(after);
     let bits = Mode::from_raw_mode(mode | now.mode & 0o7000);
     rustix::fs::fchmod(&file, bits).step("set the mode")?;
-    if let Some(modified) = modified {
-        rustix::fs::futimens(&file, &times(modified)).step("set the time")?;
-    }
+    let set = || match modified {
+        Some(modified) => rustix::fs::futimens(&file, &times(modified)).step("set the time"),
+        None => Ok(()),
+    };
+    let look = || rustix::fs::fstat(&file).step("look after setting mode and time");
+    set()?;
     if durable {
         file.sync_all().step("flush mode and time")?;
     }
-    Ok(Set::Done(stamp_of(&rustix::fs::fstat(&file).step("look after setting mode and time")?)))
+    let stamp = stamp_of(&look()?);
+    if modified.is_none_or(|modified| modified == stamp.modified) {
+        return Ok(Set::Done(stamp));
+    }
+    // The file system keeps times less exactly, or somebody was faster: that happens but once.
+    set()?;
+    let again = stamp_of(&look()?);
+    Ok(if again.modified == stamp.modified { Set::Done(again) } else { Set::Moved })
 }
 
 /// What we own and may not read has a handle without access; its mode is set by that handle's name.
