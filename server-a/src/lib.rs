@@ -184,7 +184,8 @@ fn open(config: &Config, mail: Sender<Mail>, asker: Arc<Asker>) -> Result<Opened
     let replica = Arc::new(Replica::open(settings, supplier, reporter)?);
     let saved = saver::load(replica.store())?;
     let path = replica.claim().state().join("pending");
-    if replica.claim().is_new() {
+    // A first start may have been cut short: until B was met and something locked, nothing is held.
+    if replica.claim().is_new() || (saved.peer.is_none() && saved.locks.is_empty()) {
         PendingDirectory::create(&path)?;
     }
     let opened = PendingDirectory::open(&path, 0)?;

@@ -323,14 +323,12 @@ impl Committer {
     }
 }
 
-/// An entry with the mode and time that the file system made of it.
+/// An entry with the mode that the file system made of it. The time is the one that was set, also
+/// where the file system keeps it less exactly: what it kept is in the stamp. Told back to the
+/// other side it would be an edit, and the two would never agree.
 fn found(after: &Entry, stamp: &Stamp) -> Entry {
     match after {
-        Entry::File(file) => Entry::File(entry::File {
-            mode: stamp.permissions(),
-            modified: stamp.modified,
-            ..file.clone()
-        }),
+        Entry::File(file) => Entry::File(entry::File { mode: stamp.permissions(), ..file.clone() }),
         Entry::Dir { .. } => Entry::Dir { mode: stamp.permissions() },
         Entry::Link(link) => Entry::Link(entry::Link { modified: stamp.modified, ..link.clone() }),
     }

@@ -25,7 +25,7 @@ use crate::wire::message::{Condition, Observation, OrderId, Report, Row as Repor
 pub struct Row {
     /// The stamp, taken before reading and found equal afterwards.
     pub stamp: Stamp,
-    /// What was read.
+    /// What was read. A time that the file system cannot keep is the one that was to be set.
     pub entry: Entry,
 }
 
@@ -437,11 +437,17 @@ impl Inner {
         if self.problems.remove(&path).is_some() {
             problems.push((path.clone(), None));
         }
+        let old = self.rows.get(&path);
         let (row, content) = match finding {
-            Finding::Present(row, content) => (Some(row), content),
+            Finding::Present(mut row, content) => {
+                // Nothing happened to it; its time may be kept less exactly than it was set.
+                let kept = old.filter(|old| old.stamp.same_version(&row.stamp));
+                let kept = kept.filter(|old| old.entry.same_content(&row.entry));
+                row.entry = kept.map_or(row.entry, |old| old.entry.clone());
+                (Some(row), content)
+            }
             _ => (None, None),
         };
-        let old = self.rows.get(&path);
         if old == row.as_ref() {
             return None;
         }

@@ -15,7 +15,7 @@ use crate::replica::step::{Step, StepError};
 /// What became of it.
 #[derive(Debug)]
 pub(super) enum Set {
-    /// Done; this is the stamp now.
+    /// Done; this is the stamp now. Its time is what the file system made of the one that was set.
     Done(Stamp),
     /// Somebody has it open for writing.
     Busy,
@@ -57,13 +57,23 @@ fn set_open(
     }
     let (mode, modified) = wanted(after);
     file.set_mode(mode | now.mode & 0o7000).step("set the mode")?;
-    if let Some(modified) = modified {
-        file.set_modified(modified).step("set the time")?;
-    }
+    let set = || match modified {
+        Some(modified) => file.set_modified(modified).step("set the time"),
+        None => Ok(()),
+    };
+    let look = || file.stat().step("look after setting mode and time");
+    set()?;
     if durable {
         file.sync().step("flush mode and time")?;
     }
-    Ok(Set::Done(file.stat().step("look after setting mode and time")?))
+    let stamp = look()?;
+    if modified.is_none_or(|modified| modified == stamp.modified) {
+        return Ok(Set::Done(stamp));
+    }
+    // The file system keeps times less exactly, or somebody was faster: that happens but once.
+    set()?;
+    let again = look()?;
+    Ok(if again.modified == stamp.modified { Set::Done(again) } else { Set::Moved })
 }
 
 /// What we own and may not read can still be marked.

@@ -43,15 +43,21 @@ impl Scan<'_> {
             return self.directory_entry(path, stamp, depth);
         }
         self.leave(path);
-        self.gone_below(path);
         // Some file systems give files other devices than directories; only a mount is foreign.
         if foreign && is_mount(dir, path.name()) {
             let detail = "another file is mounted there".to_owned();
             return self.trouble(path, ProblemKind::Mount, detail);
         }
         match kind {
-            FileType::RegularFile => self.file(path, stamp, dir, origin),
-            FileType::Symlink => self.link(path, stamp, dir),
+            FileType::RegularFile => {
+                self.gone_below(path);
+                self.file(path, stamp, dir, origin);
+            }
+            FileType::Symlink => {
+                self.gone_below(path);
+                self.link(path, stamp, dir);
+            }
+            // What is unknown has nothing below it that could be told gone.
             other => self.trouble(path, ProblemKind::Special, describe(other).to_owned()),
         }
     }

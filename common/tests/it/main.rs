@@ -7,6 +7,7 @@
 )]
 
 mod arrows;
+mod coverage;
 mod delta_round_trip;
 mod documents;
 mod merkle;

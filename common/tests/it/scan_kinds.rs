@@ -9,7 +9,7 @@ use std::process::Command as Process;
 use common::problem::ProblemKind;
 use common::replica::observer::{Command, Settings};
 
-use crate::observed::{Side, path, skipped};
+use crate::observed::{Side, exchange, path, skipped};
 
 fn fifo(path: &std::path::Path) {
     assert!(Process::new("mkfifo").arg(path).status().unwrap().success());
@@ -51,6 +51,29 @@ fn a_file_that_became_a_fifo_is_not_told_gone_and_comes_back() {
     side.write("x", "a file again");
     side.assert_told();
     assert_eq!(side.problem("x"), None);
+}
+
+#[test]
+fn a_directory_that_became_a_fifo_keeps_everything_that_was_known() {
+    let mut side = Side::with(Settings::default(), |dir| {
+        fs::create_dir_all(dir.join("d/sub")).unwrap();
+        fs::write(dir.join("d/sub/f"), "x").unwrap();
+    });
+    let aside = side.dir.parent().unwrap().join("aside");
+    fifo(&aside);
+    exchange(&side.at("d"), &aside);
+    side.settle();
+    assert_eq!(side.problem("d"), Some(ProblemKind::Special));
+    assert!(side.has("d/sub/f"));
+    exchange(&side.at("d"), &aside);
+    side.write("d/sub/f", "edited");
+    side.assert_told();
+    assert_eq!(side.problem("d"), None);
+    exchange(&side.at("d"), &aside);
+    side.settle();
+    fs::remove_file(side.at("d")).unwrap();
+    side.assert_told();
+    assert!(!side.has("d/sub/f"));
 }
 
 #[test]

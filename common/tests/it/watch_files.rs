@@ -168,6 +168,32 @@ fn our_own_commits_are_no_news() {
 }
 
 #[test]
+fn a_time_that_the_file_system_cannot_keep_is_no_news() {
+    use common::entry::Entry;
+    use common::replica::known::Row;
+    use common::replica::root::stamp_of;
+    use common::wire::message::{OrderId, Report};
+    let mut side = Side::new();
+    side.write("f", "content");
+    side.settle();
+    let (name, news) = (path("f"), side.told.news.len());
+    let stamp = stamp_of(&rustix::fs::stat(side.at("f")).unwrap());
+    let Some(Entry::File(mut file)) = side.known.row(&name).map(|row| row.entry) else { panic!() };
+    file.modified.nanos ^= 1;
+    let row = Row { stamp, entry: Entry::File(file.clone()) };
+    side.known.begin(&[&name]);
+    let report = Report::Settled { id: OrderId(1000) };
+    side.known.finish(&[&name], None, vec![(name.clone(), Some(row))], report);
+    // Read again, though nothing happened to it.
+    drop(File::options().write(true).open(side.at("f")).unwrap());
+    side.settle();
+    assert_eq!(side.told.news.len(), news, "{:?}", &side.told.news[news..]);
+    assert_eq!(side.known.row(&name).unwrap().entry, Entry::File(file));
+    side.write("f", "edited");
+    side.assert_told();
+}
+
+#[test]
 fn what_is_synced_is_said_to_be_durable() {
     let mut side = Side::new();
     let names: Vec<_> = (0..40).map(|n| format!("f{n}")).collect();

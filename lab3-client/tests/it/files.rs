@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::side::Side;
-use rustix::process::{Resource, Rlimit, Signal, prlimit};
+use rustix::process::{Resource, Rlimit, prlimit};
 
 use crate::server::until;
 use crate::system::{System, is_root, skip};
@@ -202,28 +202,6 @@ fn what_is_no_file_is_listed_and_left_alone() {
     });
     assert_eq!(text(&system.b, "was_a_file").as_deref(), Some("x"));
     assert!(!system.b.join("fifo").exists() && !system.b.join("socket").exists());
-}
-
-/// So many changes at once that the kernel drops some of their events: all are found (W06).
-#[test]
-fn changes_that_overflow_the_kernels_queue_are_all_found() {
-    const FILES: usize = 9000;
-    let mut system = System::new();
-    system.options_a = vec!["--durability".into(), "relaxed".into()];
-    system.options_b = system.options_a.clone();
-    system.start();
-    put(&system.a, "first", "x");
-    system.agree();
-    system.server(Side::A).signal(Signal::STOP);
-    for n in 0..FILES {
-        fs::write(system.a.join(n.to_string()), n.to_string()).expect("written");
-    }
-    for n in 0..FILES / 3 {
-        fs::remove_file(system.a.join((n * 3).to_string())).expect("removed");
-    }
-    system.server(Side::A).signal(Signal::CONT);
-    let nodes = system.agree();
-    assert_eq!(nodes.len(), 1 + FILES - FILES / 3);
 }
 
 /// Out of descriptors is not out of files: nothing is deleted (G05).

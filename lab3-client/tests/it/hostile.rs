@@ -201,6 +201,24 @@ fn a_path_that_leads_out_is_refused() {
     system.agree_on(&[("fine", "fine")]);
 }
 
+/// A kind of entry that nobody synchronizes is no message: no device is made (X06).
+#[test]
+fn a_device_from_a_peer_is_no_message() {
+    let mut system = System::new();
+    system.start_b();
+    let body = cbor::to_vec(&create(1, "f", "harm")).expect("written");
+    let at = body.windows(5).position(|w| w == b"\x64File").expect("the kind is in it");
+    for kind in ["Fifo", "Node", "file"] {
+        let mut raw = Raw::welcome(system.port_b, Role::Coordinator);
+        raw.frame(&[&body[..=at], kind.as_bytes(), &body[at + 5..]].concat());
+        assert!(raw.dropped(), "{kind}");
+        assert!(!system.b.join("f").exists(), "{kind}");
+    }
+    system.start_a();
+    put(&system.a, "f", "fine");
+    system.agree_on(&[("f", "fine")]);
+}
+
 /// A directory that is a link out when a change is applied: what is outside stays untouched, also
 /// when the link takes the directory's place all the time (H05, H06, H07).
 #[test]

@@ -8,6 +8,17 @@
 
 mod answers;
 mod asking;
+mod cases_directories;
+mod cases_editors;
+mod cases_links;
+mod cases_moves;
+mod cases_names;
+mod cases_permissions;
+mod cases_quiet;
+mod cases_sizes;
+mod cases_special;
+mod cases_times;
+mod cases_watching;
 mod dice;
 mod errors;
 mod fake_a;

@@ -1,7 +1,7 @@
 //! Real input: what the tests of real trees, storms, sizes, names and writers have in common.
 //!
 //! By default they are small. At full size, minutes and gigabytes, they run by
-//! `LAB3_REAL=full cargo test --release -p lab3-client --test it real_ -- --test-threads 1`.
+//! `LAB3_FULL=1 cargo test --release -p lab3-client --test it real_ -- --test-threads 1`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::system::System;
 
 /// Whether to run at full size.
 pub(crate) fn full() -> bool {
-    std::env::var_os("LAB3_REAL").is_some_and(|value| value == "full")
+    std::env::var_os("LAB3_FULL").is_some_and(|value| value == "1")
 }
 
 /// One of two sizes.

@@ -60,6 +60,26 @@ fn either_server_may_start_first_and_either_may_come_back() {
     system.agree_on(&[("four", "4"), ("one", "1"), ("three", "3"), ("two", "2")]);
 }
 
+/// A first start that was cut short anywhere is finished by the next one; where something is locked
+/// a missing pending directory is no beginning but a loss, and A does not start (C16, K32).
+#[test]
+fn a_first_start_that_was_cut_short_is_finished_by_the_next() {
+    let mut system = System::new();
+    let pending = system.a.join(".lab3/pending");
+    system.start_a();
+    system.stop(&[Side::A]);
+    std::fs::remove_dir_all(&pending).expect("removed");
+    system.start();
+    put(&system.a, "f", "x");
+    system.agree_on(&[("f", "x")]);
+    system.ok(&["-lock", "f"]);
+    system.stop(&[Side::A]);
+    std::fs::remove_dir_all(&pending).expect("removed");
+    let ran = system.fails(system.command_a());
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("pending directory"), "{ran:?}");
+}
+
 /// SIGTERM, Ctrl-C and the end of the terminal end a server cleanly, and soon (C20).
 #[test]
 fn a_server_that_is_told_to_stop_ends_cleanly_within_seconds() {

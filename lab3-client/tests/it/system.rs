@@ -1,12 +1,13 @@
 //! Both servers on two temporary directories, and the client run against them: all of them real
 //! processes. A test says what users do in the directories and what must come of it.
 
+use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::side::Side;
+use common::side::{PerSide, Side};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -29,6 +30,8 @@ pub(crate) struct System {
     pub(crate) port_b: u16,
     /// Who runs server B, if not who runs the test.
     pub(crate) user_b: Option<u32>,
+    /// A command with its arguments through which a server is started: `env TZ=Asia/Tokyo`.
+    pub(crate) through: PerSide<Vec<String>>,
     /// Last, so that the processes end before their directories go.
     pub(crate) dir: TempDir,
 }
@@ -52,6 +55,7 @@ impl System {
             port_a,
             port_b,
             user_b: None,
+            through: PerSide::default(),
             dir,
         }
     }
@@ -100,7 +104,7 @@ impl System {
     }
 
     pub(crate) fn command_a(&self) -> Command {
-        let mut command = Command::new(binary("server-a"));
+        let mut command = self.program(Side::A, binary("server-a"));
         command.arg(&self.a).args(["--listen", &format!("127.0.0.1:{}", self.port_a)]);
         command.args(["--peer", &format!("127.0.0.1:{}", self.peer)]).args(&self.options_a);
         command
@@ -109,7 +113,7 @@ impl System {
     pub(crate) fn command_b(&self) -> Command {
         let binary = binary("server-b");
         let mut command = match self.user_b {
-            None => Command::new(binary),
+            None => self.program(Side::B, binary),
             Some(id) => {
                 let mut command = Command::new("setpriv");
                 command.args([&format!("--reuid={id}"), &format!("--regid={id}")]);
@@ -119,6 +123,13 @@ impl System {
         };
         command.arg(&self.b).args(["--listen", &format!("127.0.0.1:{}", self.port_b)]);
         command.args(&self.options_b);
+        command
+    }
+
+    fn program(&self, side: Side, binary: PathBuf) -> Command {
+        let [first, rest @ ..] = &self.through[side][..] else { return Command::new(binary) };
+        let mut command = Command::new(first);
+        command.args(rest).arg(binary);
         command
     }
 
@@ -276,6 +287,34 @@ impl System {
             })
             .collect();
         assert_eq!(found, files);
+    }
+
+    /// Lets so many files go, and be replaced, without a halt.
+    pub(crate) fn losing_up_to(mut self, files: usize) -> System {
+        self.options_a.extend(["--loss-files".into(), files.to_string()]);
+        self
+    }
+
+    /// Does not wait for the disk: for tests with very many files.
+    pub(crate) fn relaxed(mut self) -> System {
+        for options in [&mut self.options_a, &mut self.options_b] {
+            options.extend(["--durability".into(), "relaxed".into()]);
+        }
+        self
+    }
+
+    /// The paths that the status names with a reason, waiting or as a problem.
+    #[track_caller]
+    pub(crate) fn named(&self) -> BTreeMap<String, String> {
+        let status = self.json(&["status"]);
+        let rows = |list: &str, word: &'static str| {
+            let rows = status[list].as_array().expect("rows").clone();
+            rows.into_iter().map(move |row| {
+                let text = |name: &str| row[name].as_str().expect("text").to_owned();
+                (text("path"), text(word))
+            })
+        };
+        rows("problems", "detail").chain(rows("waiting", "reason")).collect()
     }
 
     /// Waits until the client finds B there, or away.
