@@ -41,6 +41,7 @@ mod rebuild;
 mod receive;
 pub mod recover;
 pub mod root;
+mod salvage;
 mod saving;
 pub mod scan;
 pub mod service;

@@ -147,16 +147,20 @@ impl Trash {
         let mut found = Vec::new();
         for name in note::names(self.handle())? {
             let Ok(id) = String::from_utf8(name) else { continue };
-            if id.as_bytes().ends_with(ABOUT) {
-                continue;
+            if !id.as_bytes().ends_with(ABOUT) {
+                found.extend(self.about(&id)?);
             }
-            let Some(stamp) = stat_at(self.handle(), id.as_bytes())? else { continue };
-            let record = note::read(self.handle(), &about_name(&id)).unwrap_or_default();
-            let parsed = parse(&id, &record, stamp.size).or_else(|| self.adopted(&id, &record));
-            found.extend(parsed.map(|trashed| Trashed { size: stamp.size, ..trashed }));
         }
         found.sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
         Ok(found)
+    }
+
+    /// What is known of one version, when it is there.
+    pub fn about(&self, id: &str) -> io::Result<Option<Trashed>> {
+        let Some(stamp) = stat_at(self.handle(), id.as_bytes())? else { return Ok(None) };
+        let record = note::read(self.handle(), &about_name(id)).unwrap_or_default();
+        let parsed = parse(id, &record, stamp.size).or_else(|| self.adopted(id, &record));
+        Ok(parsed.map(|trashed| Trashed { size: stamp.size, ..trashed }))
     }
 
     /// A version with this content, opened for reading.

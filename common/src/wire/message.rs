@@ -11,9 +11,10 @@ use crate::digest::Digest;
 use crate::entry::Entry;
 use crate::path::RelPath;
 use crate::problem::Problem;
+use crate::wire::trashed::{TrashFound, TrashName, TrashRow};
 
 /// The version of the protocol; both ends must say the same.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The first message of either end of every connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,6 +130,20 @@ pub enum Order {
         /// The number.
         number: u64,
     },
+    /// Say what is in trash, at and below a path, the newest first; answered by `Report::Trash`s.
+    ListTrash {
+        /// Its name.
+        id: OrderId,
+        /// Where; everything when absent.
+        below: Option<RelPath>,
+    },
+    /// Look closely at a version in trash; answered by `Report::TrashFound`.
+    FindTrash {
+        /// Its name.
+        id: OrderId,
+        /// Which version.
+        name: TrashName,
+    },
 }
 
 /// Where the content of a new or changed file comes from.
@@ -146,6 +161,8 @@ pub enum Content {
     Held(u64),
     /// It is in this side's trash, under the path and digest of `after`.
     Trash,
+    /// It is this version in this side's trash.
+    Trashed(TrashName),
 }
 
 /// What a side has to say.
@@ -187,6 +204,24 @@ pub enum Report {
     Met {
         /// The number.
         number: u64,
+    },
+    /// A part of the answer to `Order::ListTrash`.
+    Trash {
+        /// Which.
+        id: OrderId,
+        /// The next rows, or why there are none.
+        rows: Result<Vec<TrashRow>, String>,
+        /// How many more there are that no part has, because they are too many.
+        left_out: u64,
+        /// Whether it is the last part.
+        last: bool,
+    },
+    /// The answer to `Order::FindTrash`.
+    TrashFound {
+        /// Which.
+        id: OrderId,
+        /// The version, if it is there; or why that cannot be said.
+        found: Result<Option<TrashFound>, String>,
     },
 }
 

@@ -49,7 +49,7 @@ const PACKAGES: [(&str, &[&str]); 17] = [
 
 /// A module or folder, and which modules of our own it may name; all below `common/src` as
 /// `common::…`, all others as `crate::…`. Within its own folder it may name everything.
-const ARROWS: [(&str, &[&str]); 27] = [
+const ARROWS: [(&str, &[&str]); 29] = [
     ("common/src/limits.rs", &[]),
     ("common/src/digest.rs", &[]),
     ("common/src/problem.rs", &[]),
@@ -70,8 +70,13 @@ const ARROWS: [(&str, &[&str]); 27] = [
     ("common/src/store/", &["entry", "path", "time", "tree", "wire::cbor"]),
     ("common/src/wire/cbor.rs", &[]),
     ("common/src/wire/frame.rs", &[]),
-    ("common/src/wire/message.rs", &["change", "digest", "entry", "limits", "path", "problem"]),
+    (
+        "common/src/wire/message.rs",
+        &["change", "digest", "entry", "limits", "path", "problem", "wire::trashed"],
+    ),
+    ("common/src/wire/trashed.rs", &["entry", "path", "side", "time"]),
     ("common/src/wire/client.rs", &["entry", "path", "side", "time", "wire::message"]),
+    ("common/src/wire/client/", &["digest", "entry", "path", "side", "time", "wire::trashed"]),
     ("common/src/wire/connection.rs", &["limits", "wire"]),
     ("common/src/wire/handshake.rs", &["limits", "path", "wire"]),
     ("common/src/exchange/", &["digest", "limits", "path", "replica::source", "wire"]),
@@ -91,6 +96,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
             "sys",
             "time",
             "wire::message",
+            "wire::trashed",
             "reconcile::conflict",
             // The service takes its options, and gives a reader to whoever answers questions.
             "options",
@@ -112,6 +118,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
             "tree",
             "wire::client",
             "wire::message",
+            "wire::trashed",
             "crate::locks",
             "crate::pending::queue",
         ],
@@ -122,7 +129,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
 ];
 
 /// What decides or computes: it touches no disk, socket, clock, thread or environment.
-const PURE: [&str; 30] = [
+const PURE: [&str; 32] = [
     "common/src/change.rs",
     "common/src/delta/",
     "common/src/digest.rs",
@@ -139,8 +146,10 @@ const PURE: [&str; 30] = [
     "common/src/tree.rs",
     "common/src/wire/cbor.rs",
     "common/src/wire/client.rs",
+    "common/src/wire/client/",
     "common/src/wire/frame.rs",
     "common/src/wire/message.rs",
+    "common/src/wire/trashed.rs",
     "lab3-client/src/exit.rs",
     "lab3-client/src/json.rs",
     "lab3-client/src/listing.rs",

@@ -8,6 +8,7 @@
 
 mod answers;
 mod asking;
+mod conflicts_command;
 mod fake_a;
 mod faults;
 mod files;
@@ -32,5 +33,6 @@ mod server;
 mod servers;
 mod spelling;
 mod system;
+mod trash_command;
 mod trees;
 mod unreachable;

@@ -6,6 +6,7 @@ use common::path::RelPath;
 use common::side::Side;
 use common::time::Moment;
 use common::wire::client::Answer;
+use common::wire::client::kept::ResolvedRow;
 use common::wire::message::{Order, Peer};
 
 use crate::coordinator::event::{ClientId, SaveId};
@@ -113,4 +114,8 @@ pub enum Note {
         /// How many wait.
         waiting: usize,
     },
+    /// A version in trash was brought back at a side.
+    Restored(Side, RelPath),
+    /// A conflict copy was settled.
+    Resolved(ResolvedRow),
 }

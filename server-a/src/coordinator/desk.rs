@@ -5,13 +5,12 @@
 //! know of. What must be durable before the client hears of it goes out with the next save.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 
 use common::path::RelPath;
 use common::side::Side;
 use common::time::{Moment, Timestamp};
 use common::wire::client::{
-    Answer, DrainMode, Receipt, Refusal, RefusalKind, Request, Target, Waited, WaitingRow,
+    Answer, DrainMode, Receipt, Refusal, RefusalKind, Request, Target, Waited,
 };
 use common::wire::message::{Order, OrderId};
 
@@ -25,6 +24,8 @@ use crate::locks::{Force, LockError, Wish};
 const SETTLE_MS: u64 = 10_000;
 /// How long an unlock is waited for while something stands in its way, in milliseconds.
 const UNLOCK_MS: u64 = 15_000;
+/// How long an errand is waited for after its last step, in milliseconds.
+const ERRAND_MS: u64 = 20_000;
 
 /// Requests that are not answered yet, and what goes with them.
 #[derive(Default)]
@@ -103,6 +104,13 @@ impl Desk {
         self.receipts.remove(&lock)
     }
 
+    /// Something was done for a client: its time begins anew.
+    pub(super) fn go_on(&mut self, client: ClientId, now: Moment) {
+        if let Some(ask) = self.asks.get_mut(&client) {
+            ask.deadline = now.after_ms(ERRAND_MS);
+        }
+    }
+
     pub(super) fn forced_by(&mut self, lock: u64) -> Option<String> {
         self.forced.remove(&lock)
     }
@@ -113,7 +121,7 @@ fn refused(message: impl Into<String>) -> Answer {
     Answer::Refused(refusal(message, None))
 }
 
-fn refusal(message: impl Into<String>, hint: Option<&str>) -> Refusal {
+pub(super) fn refusal(message: impl Into<String>, hint: Option<&str>) -> Refusal {
     let hint = hint.map(str::to_string);
     Refusal { kind: RefusalKind::Refused, message: message.into(), hint }
 }
@@ -144,8 +152,16 @@ impl Coordinator {
         }
     }
 
+    /// A client went away.
+    pub(super) fn forget(&mut self, client: ClientId) {
+        self.desk.forget(client);
+        self.errands.forget(client);
+        self.salvages.forget(client);
+        self.resolvings.remove(&client);
+    }
+
     /// The sides that are there.
-    fn present(&self) -> Vec<Side> {
+    pub(super) fn present(&self) -> Vec<Side> {
         let connected = self.link == common::wire::client::Link::Connected;
         Side::BOTH.into_iter().filter(|&side| side == Side::A || connected).collect()
     }
@@ -167,6 +183,7 @@ impl Coordinator {
 
     /// Answers every request that can be answered now.
     pub(super) fn serve(&mut self, out: &mut Vec<Action>) {
+        self.step_errands(out);
         let clients: Vec<ClientId> = self.desk.asks.keys().copied().collect();
         for client in clients {
             let Some(ask) = self.desk.asks.get(&client).cloned() else { continue };
@@ -195,7 +212,7 @@ impl Coordinator {
                 None => return false,
             },
             Request::Lock { target, holder, comment, ttl_s } => {
-                if !late && !self.quiet_at(target) {
+                if !late && !self.is_quiet_at(target_path(target)) {
                     return false;
                 }
                 if self.writes_at(target) {
@@ -215,6 +232,15 @@ impl Coordinator {
                 self.held_rows(target.as_ref())
             }
             Request::Status { path: Some(path) } => Answer::PathStatus(self.path_status(path)),
+            Request::Trash { below } => {
+                return self.list_trash(client, below.as_ref(), late, out);
+            }
+            Request::Restore(wish) => return self.restore(client, wish, late, out),
+            Request::Conflicts => {
+                self.list_conflicts(client, out);
+                return true;
+            }
+            Request::Resolve(wish) => return self.resolve_conflicts(client, wish, late, out),
             _ => return true,
         };
         out.push(Action::Answer(client, answer));
@@ -243,23 +269,6 @@ impl Coordinator {
             return Some(Waited::Waiting { timed_out: late, reason, waiting });
         }
         None
-    }
-
-    /// Whether nothing is under way or to be decided at a target: a lock then comes wholly before
-    /// or wholly after every edit.
-    fn quiet_at(&self, target: &Target) -> bool {
-        let path = target_path(target);
-        let (low, high) = path.bounds_below();
-        let bounds = (Bound::Included(low.as_slice()), Bound::Excluded(high.as_slice()));
-        let touched = |set: &BTreeSet<RelPath>| {
-            set.contains(path)
-                || set.range::<[u8], _>(bounds).next().is_some()
-                || path.ancestors().any(|above| set.contains(&above))
-        };
-        let undecided = || touched(&self.urgent) || touched(&self.dirty);
-        self.flights.touching(path).is_none()
-            && !self.holds.touching(path)
-            && (self.halted() || !self.ready.b || !undecided())
     }
 
     /// Whether our hand is changing something at A that a lock of the target would cover.
@@ -336,7 +345,7 @@ impl Coordinator {
         if let Some(lock) = ask.draining {
             return self.unlocking(client, lock, target, *mode, late);
         }
-        if !late && !self.quiet_at(target) {
+        if !late && !self.is_quiet_at(target_path(target)) {
             return false;
         }
         let force = if *force { Force::Yes } else { Force::No };
@@ -403,23 +412,6 @@ impl Coordinator {
         }
         self.desk.unsaved.push((client, Answer::Unlocked(receipt)));
         true
-    }
-
-    fn why_not_agreed(&self, path: RelPath) -> WaitingRow {
-        let reason = match self.halt_words() {
-            Some(halted) => halted,
-            None if !self.ready.b => "server B is away".to_string(),
-            None => "it is still on its way".to_string(),
-        };
-        WaitingRow { path, side: Some(Side::B), reason, since: self.now.wall, next_try: None }
-    }
-
-    /// Whether both sides have the same at a path and below, and nothing is under way there.
-    fn agreed_below(&self, path: &RelPath) -> bool {
-        let paths = |side: Side| self.seen[side].below(path).map(|(p, _)| p);
-        self.flights.touching(path).is_none()
-            && self.sides_same(path)
-            && paths(Side::A).chain(paths(Side::B)).all(|below| self.sides_same(below))
     }
 }
 

@@ -5,21 +5,26 @@
 //! edit: a side reports it (`intake`), its path is decided (`cycle`), an operation is under way
 //! (`flights`), its outcome is folded (`outcome`), the archive learns. Locks filter what is
 //! decided (`holding`), and unlocking drains what they held (`draining`). Clients are served at
-//! the `desk`.
+//! the `desk`; what they want done in the trees is done as `errands`.
 
 pub mod action;
 mod answers;
 mod births;
+mod conflicts;
 mod cycle;
 mod desk;
 mod draining;
+mod errands;
 pub mod event;
 mod flights;
 mod guarding;
 mod holding;
 mod intake;
 mod outcome;
+mod quiet;
 mod renames;
+mod resolving;
+mod salvage;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,12 +46,15 @@ use action::{Action, ArchiveRow, Batch, Note};
 use births::Births;
 use desk::Desk;
 use draining::Drain;
+use errands::Errands;
 use event::{ClientId, Event, Now, SaveId};
 use flights::{Flights, Parked};
 use guarding::{Halt, Lately, count_files, is_a_file};
 use holding::Holds;
 use intake::Arriving;
 use renames::Hints;
+use resolving::Resolvings;
+use salvage::Salvages;
 use waits::{Reason, Waits};
 
 /// What the coordinator starts with: all that was remembered.
@@ -115,6 +123,10 @@ pub struct Coordinator {
     holds: Holds,
     drains: BTreeMap<u64, Drain>,
     desk: Desk,
+    /// What clients had done in the trees, asked about trash, and wish of conflict copies.
+    errands: Errands,
+    salvages: Salvages,
+    resolvings: Resolvings,
     saves: BTreeMap<SaveId, Saving>,
     /// Rows of the archive that could not be made durable, to be saved again.
     unproven: BTreeSet<RelPath>,
@@ -164,6 +176,9 @@ impl Coordinator {
             holds: Holds::default(),
             drains: BTreeMap::new(),
             desk: Desk::default(),
+            errands: Errands::default(),
+            salvages: Salvages::default(),
+            resolvings: Resolvings::new(),
             saves: BTreeMap::new(),
             unproven: BTreeSet::new(),
             prove_at: None,
@@ -196,7 +211,7 @@ impl Coordinator {
             Event::Discarded(seq, result) => self.discarded(seq, result, out),
             Event::Asked(client, request) => self.asked(client, request, out),
             Event::More(client) => self.more(client, out),
-            Event::ClientGone(client) => self.desk.forget(client),
+            Event::ClientGone(client) => self.forget(client),
             Event::Woke => self.alarm = None,
         }
         self.wake_due(out);
