@@ -35,5 +35,6 @@ mod watch_limits;
 mod wire_connection;
 mod wire_golden;
 mod wire_handshake;
+mod wire_kept;
 mod wire_samples;
 mod world;

@@ -8,6 +8,7 @@
 
 mod broken_links;
 mod coordinator;
+mod kept;
 mod locked;
 mod locks_model;
 mod locks_overlap;
@@ -20,5 +21,6 @@ mod pending_queue;
 mod rest;
 mod scale;
 mod simulation;
+mod trash_model;
 mod users;
 mod world;

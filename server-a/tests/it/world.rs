@@ -236,6 +236,7 @@ impl World {
             }
             Order::Rescan { .. } => self.look_all(side),
             Order::Sync { .. } | Order::Approve => {}
+            Order::ListTrash { .. } | Order::FindTrash { .. } => self.look_into_trash(side, order),
             Order::Meet { number } => {
                 self.met = Some(number);
                 self.tell(Event::Reported(side, Report::Met { number }));
@@ -285,6 +286,7 @@ impl World {
                 let digest = change.after.as_ref().and_then(content)?;
                 self.sides[side].trash.contains(&digest).then_some(digest)
             }
+            Content::Trashed(name) => content(&self.trashed(side, name)?.1),
             Content::Inline(bytes) => Some(Digest::of(bytes)),
             Content::None => {
                 let Operation::Change(change) = operation else { return None };
