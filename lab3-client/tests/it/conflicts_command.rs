@@ -176,13 +176,15 @@ fn links_and_directories_that_lost_their_names_are_resolved_too() {
     system.agree();
     let rows = conflicts(&system);
     let kinds: Vec<&Value> = rows.iter().map(|row| &row["kind"]).collect();
-    assert_eq!(kinds, ["dir", "file"], "{rows:?}");
+    assert_eq!(kinds, ["dir", "link"], "{rows:?}");
     system.ok(&["conflicts", "resolve", "box", "--take", "b"]);
     assert_eq!(text(&system.b, "box/in/it").as_deref(), Some("content"));
     assert!(in_trash(&system.a, "box", "deleted", "a file took the name"));
     let l = rows[1]["path"].as_str().expect("a name");
-    system.ok(&["conflicts", "resolve", l, "--take", "b"]);
-    assert_eq!(text(&system.b, "l").as_deref(), Some("a file"));
+    system.ok(&["conflicts", "resolve", l, "--take", "a"]);
+    let target = std::fs::read_link(system.b.join("l")).expect("a link");
+    assert_eq!(target.as_os_str(), "here");
+    assert!(in_trash(&system.a, "l", "replaced", "a file"));
     assert_eq!(copies(&system), Vec::<String>::new());
 }
 
