@@ -226,7 +226,9 @@ fn original_of(view: &View<'_>, path: &RelPath, name: &CopyName, entry: &Entry) 
         return Some(plain);
     }
     let made = |original: &&RelPath| {
+        // Shortened alike, a copy would make itself, and its brothers.
         original.parent() == path.parent()
+            && read_copy_name(original.name()).is_none()
             && (0..ATTEMPTS_MAX).any(|n| copy_path(original, name.side, entry, n) == *path)
     };
     let rows = view.seen.a.iter().chain(view.seen.b.iter()).map(|(original, _)| original);
