@@ -41,7 +41,7 @@ mod rebuild;
 mod receive;
 pub mod recover;
 pub mod root;
-mod salvage;
+pub mod salvage;
 mod saving;
 pub mod scan;
 pub mod service;

@@ -23,12 +23,13 @@ enum Question {
 }
 
 /// The thread that answers.
-pub(super) struct Salvage {
+pub struct Salvage {
     inner: Mutex<Option<(Sender<Question>, JoinHandle<()>)>>,
 }
 
 impl Salvage {
-    pub(super) fn start(known: Arc<Known>, publisher: Arc<Publisher>) -> io::Result<Salvage> {
+    /// Starts the thread. What it finds goes where everything else is reported.
+    pub fn start(known: Arc<Known>, publisher: Arc<Publisher>) -> io::Result<Salvage> {
         let (ask, asked) = channel();
         let thread = Builder::new().name("salvage".into());
         let thread = thread.spawn(move || run(&known, &publisher.trash, &asked))?;
@@ -36,12 +37,12 @@ impl Salvage {
     }
 
     /// Reports what is in trash at and below a path.
-    pub(super) fn list(&self, id: OrderId, below: Option<RelPath>) {
+    pub fn list(&self, id: OrderId, below: Option<RelPath>) {
         self.ask(Question::List(id, below));
     }
 
     /// Reports what a version is now.
-    pub(super) fn find(&self, id: OrderId, name: TrashName) {
+    pub fn find(&self, id: OrderId, name: TrashName) {
         self.ask(Question::Find(id, name));
     }
 
@@ -53,7 +54,7 @@ impl Salvage {
     }
 
     /// Answers what was asked, then ends.
-    pub(super) fn stop(&self) {
+    pub fn stop(&self) {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((ask, thread)) = inner {
             drop(ask);

@@ -21,6 +21,7 @@ mod replica_hostile;
 mod replica_publish;
 mod replica_race;
 mod replica_root;
+mod replica_salvage;
 mod replica_stage;
 mod scan_ignore;
 mod scan_kinds;

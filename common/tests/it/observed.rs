@@ -70,7 +70,7 @@ impl Told {
             Report::Synced { id, durable } => {
                 self.synced.insert(id.0, durable);
             }
-            Report::Met { .. } => {}
+            Report::Met { .. } | Report::Trash { .. } | Report::TrashFound { .. } => {}
             Report::Condition(condition) => {
                 self.halts.extend(condition.halted.clone());
                 self.condition = condition;
