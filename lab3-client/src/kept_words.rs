@@ -106,12 +106,15 @@ pub fn resolved(resolved: &Resolved) -> String {
     let mut text = String::new();
     for row in rows {
         let (path, original) = (&row.path, &row.original);
-        let would = if *dry_run { "would be" } else { "is" };
+        let (takes, goes, is) = match dry_run {
+            true => ("would take", "would go to", "would be"),
+            false => ("has taken", "is in", "is"),
+        };
         // Writing to a string cannot fail.
         let _ = match &row.fate {
-            Fate::TakesName => writeln!(text, "`{path}` {would} `{original}`"),
-            Fate::Trashed => writeln!(text, "`{path}` {would} in trash"),
-            Fate::Renamed(kept) => writeln!(text, "`{path}` {would} `{kept}`"),
+            Fate::TakesName => writeln!(text, "`{path}` {takes} the name `{original}`"),
+            Fate::Trashed => writeln!(text, "`{path}` {goes} trash"),
+            Fate::Renamed(kept) => writeln!(text, "`{path}` {is} kept as `{kept}`"),
             Fate::Left(why) => {
                 let hint = why.hint.as_deref().map(|hint| format!(" ({})", safe(hint)));
                 let hint = hint.unwrap_or_default();

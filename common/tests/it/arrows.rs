@@ -125,7 +125,10 @@ const ARROWS: [(&str, &[&str]); 29] = [
     ),
     ("server-a/src/locks.rs", &["path", "time", "wire::client"]),
     ("server-a/src/pending/queue.rs", &["entry", "path", "time", "wire::client"]),
-    ("lab3-client/src/", &["entry", "options", "path", "side", "stop", "talk", "time", "wire"]),
+    (
+        "lab3-client/src/",
+        &["digest", "entry", "options", "path", "side", "stop", "talk", "time", "wire"],
+    ),
 ];
 
 /// What decides or computes: it touches no disk, socket, clock, thread or environment.

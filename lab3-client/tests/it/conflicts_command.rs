@@ -65,7 +65,7 @@ fn the_version_that_is_taken_has_the_name_and_the_other_is_in_trash() {
     let system = in_conflict(&["f.txt", "g.txt"]);
     system.ok(&["conflicts"]);
     let said = system.ok(&["conflicts", "resolve", "0", "--take", "a"]);
-    assert!(said.ends_with("is `f.txt`\nboth sides now agree\n"), "{said}");
+    assert!(said.ends_with("has taken the name `f.txt`\nboth sides now agree\n"), "{said}");
     assert_eq!(text(&system.b, "f.txt").as_deref(), Some("a's f.txt"));
     assert!(in_trash(&system.a, "f.txt", "replaced", "b's f.txt"));
     system.ok(&["conflicts", "resolve", "g.txt", "--take", "b"]);
