@@ -242,7 +242,7 @@ fn exit(resolved: &Resolved) -> Exit {
         _ => None,
     });
     let left: Vec<Exit> = left.collect();
-    let late = !resolved.dry_run && !resolved.agreed;
+    let late = !resolved.dry_run && !resolved.agreed && !resolved.rows.is_empty();
     match left.iter().find(|exit| **exit == Exit::LockedByAnother).or(left.first()) {
         Some(exit) => *exit,
         None if late => Exit::StillWaiting,

@@ -8,13 +8,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use crate::limits::{INLINE_PER_MESSAGE_MAX, ROWS_PER_MESSAGE_MAX, TRASH_ROWS_MAX};
+use crate::limits::TRASH_ROWS_MAX;
 use crate::path::RelPath;
 use crate::replica::examine::{Seen, examine};
 use crate::replica::known::Known;
 use crate::replica::publish::Publisher;
 use crate::replica::trash::{Reason, Trash, Trashed};
 use crate::wire::message::{OrderId, Report};
+use crate::wire::parts::parts;
 use crate::wire::trashed::{TrashFound, TrashName, TrashReason, TrashRow};
 
 enum Question {
@@ -92,19 +93,7 @@ fn list(trash: &Trash, id: OrderId, below: Option<&RelPath>) -> Vec<Report> {
     let mut rows: Vec<TrashRow> = all.into_iter().rev().filter(wanted).filter_map(row).collect();
     let left_out = rows.len().saturating_sub(TRASH_ROWS_MAX) as u64;
     rows.truncate(TRASH_ROWS_MAX);
-    let mut parts: Vec<Vec<TrashRow>> = vec![Vec::new()];
-    let mut bytes = 0;
-    for row in rows {
-        let full = parts.last().is_some_and(|part| part.len() >= ROWS_PER_MESSAGE_MAX);
-        bytes += row.path.as_bytes().len();
-        if full || bytes > INLINE_PER_MESSAGE_MAX {
-            bytes = row.path.as_bytes().len();
-            parts.push(Vec::new());
-        }
-        if let Some(part) = parts.last_mut() {
-            part.push(row);
-        }
-    }
+    let parts = parts(rows, |row| row.path.as_bytes().len());
     let count = parts.len();
     let part = |(at, rows): (usize, Vec<TrashRow>)| {
         let last = at + 1 == count;

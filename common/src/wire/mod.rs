@@ -10,4 +10,5 @@ pub mod connection;
 pub mod frame;
 pub mod handshake;
 pub mod message;
+pub mod parts;
 pub mod trashed;

@@ -15,7 +15,6 @@ use common::reconcile::conflict::{
     CopyName, copy_path, identity, is_as_named, kept_path, read_copy_name,
 };
 use common::side::Side;
-use common::time::Timestamp;
 use common::tree::Tree;
 use common::wire::client::Refusal;
 use common::wire::client::kept::{ConflictRow, Fate, ResolvedRow, Take};
@@ -185,7 +184,7 @@ fn winner<'g>(
     // What has the name is the version of a side whose opponent lost it.
     let is_wanted = |side: Side| group.copies.iter().any(|copy| copy.side != side);
     let rival = rival.filter(|_| wanted.is_none_or(is_wanted));
-    let modified = |entry: &Entry| entry.modified().unwrap_or(Timestamp::default());
+    let modified = |entry: &Entry| entry.modified().unwrap_or_default();
     match (rival, newest) {
         (None, Some(copy)) => Ok(Some(copy)),
         (Some(rival), Some(copy)) if modified(rival) < copy.modified => Ok(Some(copy)),

@@ -24,8 +24,10 @@ use crate::locks::{Force, LockError, Wish};
 const SETTLE_MS: u64 = 10_000;
 /// How long an unlock is waited for while something stands in its way, in milliseconds.
 const UNLOCK_MS: u64 = 15_000;
-/// How long an errand is waited for after its last step, in milliseconds.
+/// How long both sides may take to agree after the last step of an errand, in milliseconds.
 const ERRAND_MS: u64 = 20_000;
+/// How long a step of an errand may take: a file of any size is read or copied.
+const STEP_MS: u64 = 600_000;
 
 /// Requests that are not answered yet, and what goes with them.
 #[derive(Default)]
@@ -106,8 +108,24 @@ impl Desk {
 
     /// Something was done for a client: its time begins anew.
     pub(super) fn go_on(&mut self, client: ClientId, now: Moment) {
+        self.wait_until(client, now.after_ms(ERRAND_MS));
+    }
+
+    /// All that takes long is done for a client.
+    pub(super) fn finish_soon(&mut self, client: ClientId, now: Moment) {
         if let Some(ask) = self.asks.get_mut(&client) {
-            ask.deadline = now.after_ms(ERRAND_MS);
+            ask.deadline = ask.deadline.min(now.after_ms(ERRAND_MS));
+        }
+    }
+
+    /// Something is begun for a client that may take long.
+    pub(super) fn take_time(&mut self, client: ClientId, now: Moment) {
+        self.wait_until(client, now.after_ms(STEP_MS));
+    }
+
+    fn wait_until(&mut self, client: ClientId, deadline: Moment) {
+        if let Some(ask) = self.asks.get_mut(&client) {
+            ask.deadline = deadline;
         }
     }
 

@@ -168,7 +168,15 @@ impl Coordinator {
             self.mark(path);
             self.wake_parked(path);
         }
-        self.desk.go_on(key.0, self.now.moment);
+        self.task_went(key, flight, outcome);
+        if self.errands.is_going(key.0) {
+            self.desk.take_time(key.0, self.now.moment);
+        } else {
+            self.desk.go_on(key.0, self.now.moment);
+        }
+    }
+
+    fn task_went(&mut self, key: (ClientId, usize), flight: &Flight, outcome: &Outcome) {
         let Some(task) = self.errands.tasks.get_mut(&key) else { return };
         match outcome {
             Outcome::Done { .. } => {

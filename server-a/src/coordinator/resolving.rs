@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::limits::ROWS_PER_MESSAGE_MAX;
 use common::path::RelPath;
 use common::side::Side;
 use common::wire::client::kept::{
     ConflictPart, ConflictRow, Fate, Resolve, Resolved, ResolvedRow, Which,
 };
 use common::wire::client::{Answer, Refusal, WaitingRow};
+use common::wire::parts::parts;
 
 use super::Coordinator;
 use super::action::{Action, Note};
@@ -20,14 +20,15 @@ use super::desk::refusal;
 use super::errands::{Progress, not_now};
 use super::event::ClientId;
 
-/// Rows in one message: each may bear a reason, so they are fewer than elsewhere.
-const ROWS_MAX: usize = ROWS_PER_MESSAGE_MAX / 4;
-
-/// A wish that is being carried out: what becomes of each group, and where.
-#[derive(Debug)]
+/// A wish that is being carried out.
+#[derive(Debug, Default)]
 pub(super) struct Resolving {
+    /// What becomes of each group; nothing before it is begun.
     groups: Vec<Vec<ResolvedRow>>,
+    /// All paths that it touches.
     paths: BTreeSet<RelPath>,
+    /// Whether it is begun. Until then what is under way at its paths is waited for.
+    begun: bool,
 }
 
 /// The wishes of all clients.
@@ -36,15 +37,12 @@ pub(super) type Resolvings = BTreeMap<ClientId, Resolving>;
 impl Coordinator {
     /// All conflict copies, in parts.
     pub(super) fn list_conflicts(&self, client: ClientId, out: &mut Vec<Action>) {
-        let mut rows = conflict_rows(&self.view());
-        loop {
-            let rest = rows.split_off(rows.len().min(ROWS_MAX));
-            let last = rest.is_empty();
-            out.push(Action::Answer(client, Answer::Conflicts(ConflictPart { rows, last })));
-            if last {
-                return;
-            }
-            rows = rest;
+        let bytes = |row: &ConflictRow| row.path.as_bytes().len() * 2;
+        let parts = parts(conflict_rows(&self.view()), bytes);
+        let count = parts.len();
+        for (at, rows) in parts.into_iter().enumerate() {
+            let part = ConflictPart { rows, last: at + 1 == count };
+            out.push(Action::Answer(client, Answer::Conflicts(part)));
         }
     }
 
@@ -58,6 +56,13 @@ impl Coordinator {
     ) -> bool {
         match self.resolvings.remove(&client) {
             None => self.begin_resolve(client, wish, late, out),
+            Some(waiting) if !waiting.begun => {
+                if !late && !waiting.paths.iter().all(|path| self.is_quiet_at(path)) {
+                    self.resolvings.insert(client, waiting);
+                    return false;
+                }
+                self.begin_resolve(client, wish, true, out)
+            }
             Some(resolving) => self.resolving(client, wish, resolving, late, out),
         }
     }
@@ -76,14 +81,16 @@ impl Coordinator {
                 return true;
             }
         };
-        let restless = |group: &Group| {
-            let copies = group.copies.iter().map(|copy| &copy.path);
-            !copies.chain([&group.original]).all(|path| self.is_quiet_at(path))
-        };
-        if !late && chosen.iter().any(restless) {
-            return false;
+        let mut resolving = Resolving { begun: true, ..Resolving::default() };
+        if !late {
+            let copies = chosen.iter().flat_map(|group| &group.copies);
+            let paths: BTreeSet<RelPath> =
+                copies.flat_map(|copy| [copy.path.clone(), copy.original.clone()]).collect();
+            if !paths.iter().all(|path| self.is_quiet_at(path)) {
+                self.resolvings.insert(client, Resolving { paths, ..Resolving::default() });
+                return false;
+            }
         }
-        let mut resolving = Resolving { groups: Vec::new(), paths: BTreeSet::new() };
         let mut tasks = Vec::new();
         for group in &chosen {
             let plan = self.planned(group, wish, &resolving.paths).unwrap_or_else(|refusal| {
@@ -105,7 +112,7 @@ impl Coordinator {
             self.errands.add(client, number, Side::A, steps);
         }
         self.step_errands(out);
-        self.desk.go_on(client, self.now.moment);
+        self.desk.take_time(client, self.now.moment);
         self.resolving(client, wish, resolving, false, out)
     }
 
@@ -171,6 +178,9 @@ impl Coordinator {
         let going = self.errands.is_going(client);
         let agreed = !going && self.ready.b && self.agreed_on(&resolving.paths);
         if !late && (going || self.ready.b && !agreed) {
+            if !going {
+                self.desk.finish_soon(client, self.now.moment);
+            }
             self.resolvings.insert(client, resolving);
             return false;
         }
@@ -196,8 +206,8 @@ impl Coordinator {
         resolving: Resolving,
         out: &mut Vec<Action>,
     ) {
-        let Resolving { groups, paths } = resolving;
-        let mut rows: Vec<ResolvedRow> = groups.into_iter().flatten().collect();
+        let Resolving { groups, paths, .. } = resolving;
+        let rows: Vec<ResolvedRow> = groups.into_iter().flatten().collect();
         // One that was named and cannot be done is a refusal like any other.
         if let ([ResolvedRow { fate: Fate::Left(why), .. }], Which::Path(_) | Which::Shown { .. }) =
             (rows.as_slice(), &wish.which)
@@ -213,16 +223,13 @@ impl Coordinator {
         let agreed = !dry_run && self.ready.b && self.agreed_on(&paths);
         let mut waiting: Vec<WaitingRow> =
             if dry_run || agreed { Vec::new() } else { self.why_waiting(&paths) };
-        loop {
-            let rest = rows.split_off(rows.len().min(ROWS_MAX));
-            let last = rest.is_empty();
-            let waiting = std::mem::take(&mut waiting);
+        // A reason has a path in it, too, and some words.
+        let parts = parts(rows, |row| row.path.as_bytes().len() * 4 + 512);
+        let count = parts.len();
+        for (at, rows) in parts.into_iter().enumerate() {
+            let (waiting, last) = (std::mem::take(&mut waiting), at + 1 == count);
             let part = Resolved { dry_run, rows, agreed, waiting, last };
             out.push(Action::Answer(client, Answer::Resolved(part)));
-            if last {
-                return;
-            }
-            rows = rest;
         }
     }
 }

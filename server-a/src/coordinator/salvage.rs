@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::limits::{INLINE_PER_MESSAGE_MAX, ROWS_PER_MESSAGE_MAX};
+use common::limits::TRASH_ROWS_MAX;
 use common::path::RelPath;
 use common::side::Side;
 use common::wire::client::kept::{Restore, Restored, TrashPart};
 use common::wire::client::{Answer, Link};
 use common::wire::message::{Content, Order, OrderId, Report};
+use common::wire::parts::parts as split;
 use common::wire::trashed::{TrashFound, TrashRow};
 
 use super::Coordinator;
@@ -71,6 +72,9 @@ impl Salvages {
                 let mut lists = self.lists.values_mut();
                 let Some(list) = lists.find(|list| list.open.contains_key(&id)) else { return };
                 match rows {
+                    Ok(rows) if list.rows.len() + rows.len() > 2 * TRASH_ROWS_MAX => {
+                        list.failed = Some(format!("side {side} names too many versions"));
+                    }
                     Ok(rows) => list.rows.extend(rows.into_iter().map(|row| (side, row))),
                     Err(why) => list.failed = Some(format!("the trash of side {side}: {why}")),
                 }
@@ -173,7 +177,7 @@ impl Coordinator {
         let id = self.order_id();
         out.push(Action::Order(side, Order::FindTrash { id, name: wish.id.name.clone() }));
         self.salvages.restores.insert(client, Restoring::Finding(side, id));
-        self.desk.go_on(client, self.now.moment);
+        self.desk.take_time(client, self.now.moment);
         None
     }
 
@@ -208,7 +212,7 @@ impl Coordinator {
             Ok(steps) => {
                 self.errands.add(client, 0, side, steps);
                 self.step_errands(out);
-                self.desk.go_on(client, self.now.moment);
+                self.desk.take_time(client, self.now.moment);
                 self.salvages.restores.insert(client, Restoring::Going(side, path));
                 None
             }
@@ -274,17 +278,7 @@ impl Coordinator {
 /// The rows of both sides, the newest first, in parts that a message can carry.
 fn parts(b: Link, mut rows: Vec<(Side, TrashRow)>, left_out: u64) -> Vec<TrashPart> {
     rows.sort_by(|(_, a), (_, b)| (b.time, &b.name).cmp(&(a.time, &a.name)));
-    let mut parts: Vec<Vec<(Side, TrashRow)>> = vec![Vec::new()];
-    let mut bytes = 0;
-    for row in rows {
-        bytes += row.1.path.as_bytes().len();
-        let full = parts.last().is_some_and(|part| part.len() >= ROWS_PER_MESSAGE_MAX);
-        if full || bytes > INLINE_PER_MESSAGE_MAX {
-            bytes = row.1.path.as_bytes().len();
-            parts.push(Vec::new());
-        }
-        parts.last_mut().expect("there is one").push(row);
-    }
+    let parts = split(rows, |(_, row)| row.path.as_bytes().len());
     let count = parts.len();
     let part = |(at, rows)| TrashPart { b: b.clone(), rows, left_out, last: at + 1 == count };
     parts.into_iter().enumerate().map(part).collect()

@@ -312,6 +312,24 @@ fn a_lock_stops_a_resolve_and_is_named() {
     assert!(has(&world, A, "f", "b f") && has(&world, A, "g", "a g"));
 }
 
+/// Before B has told what it has, nothing is settled over its head.
+#[test]
+fn what_b_has_not_told_yet_is_waited_for() {
+    let mut world = in_conflict(&["f"]);
+    world.disconnect();
+    let done = resolved(world.ask(wish(Which::All, Take::A)));
+    assert!(!done.agreed && done.waiting.iter().any(|row| row.reason.contains("away")));
+    write(&mut world, B, "f", "an edit of B");
+    world.connect();
+    world.settle();
+    assert_equal(&world);
+    for text in ["a f", "b f", "an edit of B"] {
+        assert!(is_somewhere(&world, text), "{text}");
+    }
+    let edit = Digest::of(b"an edit of B");
+    assert!(world.sides.a.contents().any(|d| d == edit));
+}
+
 #[test]
 fn a_copy_whose_original_is_gone_gets_the_name_by_a_rename() {
     let mut world = in_conflict(&["f"]);
