@@ -9,6 +9,7 @@
 mod broken_links;
 mod coordinator;
 mod kept;
+mod kept_simulation;
 mod locked;
 mod locks_model;
 mod locks_overlap;

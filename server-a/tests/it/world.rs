@@ -69,6 +69,8 @@ pub(crate) struct World {
     applied: BTreeSet<(u64, RelPath)>,
     /// Contents that an unlock was told to discard.
     pub(crate) waived: BTreeSet<Digest>,
+    /// Whether what is in a trash counts as kept: clients put things there.
+    pub(crate) trash_counts: bool,
     /// Says what a fault does next: a number below 100, which decides by its size.
     pub(crate) chance: Box<dyn FnMut() -> u64>,
     clients: u64,
@@ -106,6 +108,7 @@ impl World {
             exempt: BTreeSet::new(),
             applied: BTreeSet::new(),
             waived: BTreeSet::new(),
+            trash_counts: false,
             chance: Box::new(|| 99),
             clients: 0,
             trace: None,
