@@ -27,6 +27,8 @@ pub const HELLO_BYTES_MAX: usize = 4 * 1024;
 pub const FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Rows in one message of an inventory, an observation or a listing.
 pub const ROWS_PER_MESSAGE_MAX: usize = 1000;
+/// Versions in trash that a side names at once.
+pub const TRASH_ROWS_MAX: usize = 10_000;
 /// Inline content in one message of rows, in bytes.
 pub const INLINE_PER_MESSAGE_MAX: usize = 1024 * 1024;
 /// Names and targets in one part of a comparison, in bytes, beside the last of them.

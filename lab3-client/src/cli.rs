@@ -82,6 +82,11 @@ pub enum Command {
     Reject,
     /// Scan both directories now
     Scrub,
+    /// List what is in trash on both sides, or bring a version back
+    #[command(args_conflicts_with_subcommands = true)]
+    Trash(TrashArgs),
+    /// List the conflict copies, or settle them
+    Conflicts(ConflictsArgs),
     /// Run both servers in this process
     Up(UpOptions),
     /// Compare both sides, by a digest of everything
@@ -150,6 +155,91 @@ pub struct UnlockArgs {
     /// Only say what would be done
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// What about trash.
+#[derive(Debug, Args)]
+pub struct TrashArgs {
+    /// List, or bring back
+    #[command(subcommand)]
+    pub command: Option<TrashCommand>,
+    /// Only what was at this path or below it
+    #[arg(value_name = "PATH")]
+    pub path: Option<OsString>,
+}
+
+/// What about trash.
+#[derive(Debug, Subcommand)]
+pub enum TrashCommand {
+    /// List what is in trash on both sides, the newest first
+    List {
+        /// Only what was at this path or below it
+        #[arg(value_name = "PATH")]
+        path: Option<OsString>,
+    },
+    /// Bring a version back, at the side that has it; it stays in trash, too
+    Restore {
+        /// An index of the last `lab3 trash`, or an id
+        #[arg(value_name = "N|ID")]
+        id: OsString,
+        /// Under another name than its own
+        #[arg(long, value_name = "PATH", allow_hyphen_values = true)]
+        to: Option<OsString>,
+        /// Though a file is there now: that one goes to trash
+        #[arg(long)]
+        over: bool,
+    },
+}
+
+/// What about conflict copies.
+#[derive(Debug, Args)]
+pub struct ConflictsArgs {
+    /// List, or settle
+    #[command(subcommand)]
+    pub command: Option<ConflictsCommand>,
+}
+
+/// What about conflict copies.
+#[derive(Debug, Subcommand)]
+pub enum ConflictsCommand {
+    /// List the conflict copies
+    List,
+    /// Settle which version has the name
+    Resolve(ResolveArgs),
+}
+
+/// How to settle conflicts.
+#[derive(Debug, Args)]
+pub struct ResolveArgs {
+    /// An index of the last `lab3 conflicts`, a copy's path, or the path that copies lost
+    #[arg(value_name = "N|PATH", allow_negative_numbers = true)]
+    #[arg(conflicts_with_all = ["path", "all"], required_unless_present_any = ["path", "all"])]
+    pub target: Option<OsString>,
+    /// A path, even when it looks like an index
+    #[arg(long, value_name = "PATH", allow_hyphen_values = true, conflicts_with = "all")]
+    pub path: Option<OsString>,
+    /// All copies that hold what their names say
+    #[arg(long)]
+    pub all: bool,
+    /// Whose version shall have the name; the others go to trash
+    #[arg(long, value_name = "WHICH", value_enum)]
+    pub take: TakeArg,
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Whose version shall have the name.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum TakeArg {
+    /// Side A's
+    A,
+    /// Side B's
+    B,
+    /// The one that was modified last
+    Newest,
+    /// The one that has it; the copy is kept beside it as an ordinary file
+    Both,
 }
 
 /// The clap command, for help texts.

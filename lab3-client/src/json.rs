@@ -24,15 +24,16 @@ use serde_json::{Value, json};
 use crate::failure::Failure;
 use crate::status::halted;
 
+/// A name, exact for programs.
 #[derive(Serialize)]
-struct Name {
+pub(crate) struct Name {
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_bytes: Option<String>,
 }
 
 impl Name {
-    fn of(path: &RelPath) -> Name {
+    pub(crate) fn of(path: &RelPath) -> Name {
         match std::str::from_utf8(path.as_bytes()) {
             Ok(text) => Name { path: text.to_owned(), path_bytes: None },
             Err(_) => {
@@ -99,8 +100,9 @@ impl Held {
     }
 }
 
+/// Something that waits.
 #[derive(Serialize)]
-struct Waiting<'a> {
+pub(crate) struct Waiting<'a> {
     #[serde(flatten)]
     name: Name,
     side: Option<Side>,
@@ -370,7 +372,7 @@ fn side(condition: &Condition) -> Value {
     })
 }
 
-fn waiting(rows: &[WaitingRow]) -> Vec<Waiting<'_>> {
+pub(crate) fn waiting(rows: &[WaitingRow]) -> Vec<Waiting<'_>> {
     let mut all = Vec::new();
     for row in rows {
         let WaitingRow { path, side, reason, since, next_try } = row;
@@ -388,11 +390,11 @@ fn problems(rows: &[ProblemRow]) -> Vec<Problem<'_>> {
     all
 }
 
-fn time(time: Option<Timestamp>) -> Option<String> {
+pub(crate) fn time(time: Option<Timestamp>) -> Option<String> {
     time.map(|time| time.rfc3339())
 }
 
-fn word(b: &Link) -> &'static str {
+pub(crate) fn word(b: &Link) -> &'static str {
     match b {
         Link::Connected => "connected",
         Link::Away { .. } => "away",
@@ -403,6 +405,6 @@ fn text<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("text keys and plain values can always be written")
 }
 
-fn line<T: Serialize>(value: &T) -> String {
+pub(crate) fn line<T: Serialize>(value: &T) -> String {
     text(value) + "\n"
 }

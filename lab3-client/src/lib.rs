@@ -2,15 +2,19 @@
 //!
 //! One run reads a command line (`cli`), asks one thing (`request`), prints the answer (`words`,
 //! `status`, `table` for people; `json` for programs) and exits with a code that says how it went
-//! (`exit`). It keeps nothing but what this user was shown last (`shown`), for that is what an
-//! index means.
+//! (`exit`). It keeps nothing but what this user was shown last (`shown`, `numbered`), for that is
+//! what an index means.
 
 pub mod cli;
 pub mod exit;
 pub mod failure;
 pub mod history;
 pub mod json;
+pub mod kept;
+pub mod kept_json;
+pub mod kept_words;
 pub mod listing;
+pub mod numbered;
 pub mod request;
 pub mod run;
 pub mod shown;

@@ -16,7 +16,7 @@ use crate::request::{Answers, ask};
 use crate::shown::{Shown, ShownError, folder};
 use crate::target::{Choice, path};
 use crate::terminal::{Output, say};
-use crate::{history, json, listing, status, up, verified, words};
+use crate::{history, json, kept, listing, status, up, verified, words};
 
 /// How much longer than asked for the end of a wait may take to arrive.
 const WAIT_GRACE: Duration = Duration::from_secs(10);
@@ -50,7 +50,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
 fn carry_out(cli: Cli, out: &mut Output) -> Result<Exit, Failure> {
     let Cli { server, json, command } = cli;
     let command = command.unwrap_or(Command::List);
-    let shown = folder(|name| std::env::var_os(name)).map(|folder| Shown::of(&folder, &server));
+    let folder = folder(|name| std::env::var_os(name));
+    let memory = kept::Memory::of(folder.clone(), &server);
+    let shown = folder.map(|folder| Shown::of(&folder, &server));
     if let Command::Up(options) = command {
         return match up::run_both_servers(&options) {
             Ok(()) => Ok(Exit::Done),
@@ -61,7 +63,7 @@ fn carry_out(cli: Cli, out: &mut Output) -> Result<Exit, Failure> {
             }),
         };
     }
-    let request = request(command, shown.as_ref())?;
+    let request = request(command, shown.as_ref(), &memory)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let end = runtime.block_on(async {
         let mut answers = ask(&server, &request, HANDSHAKE_TIME).await?;
@@ -70,6 +72,9 @@ fn carry_out(cli: Cli, out: &mut Output) -> Result<Exit, Failure> {
                 listing::print(&mut answers, shown.as_ref(), json, out).await?;
                 Ok(Exit::Done)
             }
+            Request::Trash { .. } => kept::print_trash(&mut answers, &memory, json, out).await,
+            Request::Conflicts => kept::print_conflicts(&mut answers, &memory, json, out).await,
+            Request::Resolve(_) => kept::print_resolved(&mut answers, json, out).await,
             request => print(&answer(&mut answers, request).await?, json, out),
         }
     });
@@ -132,12 +137,19 @@ fn print(answer: &Answer, as_json: bool, out: &mut Output) -> Result<Exit, Failu
             }
         }
         Answer::Refused(refusal) => return Err(refusal.clone().into()),
-        Answer::Listing(_) => return Err(Failure::unexpected()),
+        Answer::Restored(restored) => kept::print_restored(restored, as_json, out)?,
+        Answer::Listing(_) | Answer::Trash(_) | Answer::Conflicts(_) | Answer::Resolved(_) => {
+            return Err(Failure::unexpected());
+        }
     }
     Ok(Exit::Done)
 }
 
-fn request(command: Command, shown: Option<&Shown>) -> Result<Request, Failure> {
+fn request(
+    command: Command,
+    shown: Option<&Shown>,
+    memory: &kept::Memory,
+) -> Result<Request, Failure> {
     Ok(match command {
         Command::List | Command::Up(_) => Request::List,
         Command::Lock(LockArgs { target, comment, ttl }) => Request::Lock {
@@ -166,6 +178,8 @@ fn request(command: Command, shown: Option<&Shown>) -> Result<Request, Failure> 
         Command::Log { path: text, since, limit } => {
             Request::Log(LogQuery { path: text.as_deref().map(path).transpose()?, since, limit })
         }
+        Command::Trash(args) => kept::trash_request(args, memory)?,
+        Command::Conflicts(args) => kept::conflicts_request(args, memory)?,
     })
 }
 

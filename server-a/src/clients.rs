@@ -129,7 +129,7 @@ async fn converse(
             _ = incoming.next() => None,
         };
         let Some(answer) = answer else { return Ok(()) };
-        let more = matches!(&answer, Answer::Listing(part) if !part.last);
+        let more = answer.is_followed();
         outgoing.send_bulk(&answer).await?;
         if !more {
             return Ok(());

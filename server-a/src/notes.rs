@@ -1,6 +1,7 @@
 //! What the coordinator has to say to people, as lines of the log.
 
 use common::talk;
+use common::wire::client::kept::{Fate, ResolvedRow};
 use tracing::{debug, error, info, warn};
 
 use crate::coordinator::action::Note;
@@ -36,5 +37,17 @@ pub(crate) fn tell(note: &Note) {
         }
         Note::Differs { path, detail } => error!(%path, why = %detail, "differs without a reason"),
         Note::Done(side, operation) => talk::did(*side, operation),
+        Note::Restored(side, path) => info!(direction = %side, %path, "brought back from trash"),
+        Note::Resolved(row) => resolved(row),
+    }
+}
+
+fn resolved(row: &ResolvedRow) {
+    let ResolvedRow { path, original, fate } = row;
+    match fate {
+        Fate::TakesName => info!(%path, to = %original, "conflict: gave the name back, from"),
+        Fate::Trashed => info!(%path, "conflict: put in the trash"),
+        Fate::Renamed(kept) => info!(%path, to = %kept, "conflict: kept both, renamed"),
+        Fate::Left(why) => info!(%path, why = %why.message, "conflict: left as it is"),
     }
 }

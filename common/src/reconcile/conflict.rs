@@ -34,10 +34,72 @@ pub fn copy_path(path: &RelPath, side: Side, entry: &Entry, attempt: u32) -> Rel
 /// Whether a name looks like one that [`copy_path`] makes.
 #[must_use]
 pub fn is_copy_name(name: &[u8]) -> bool {
-    name.windows(MARK.len())
-        .enumerate()
-        .filter(|(_, window)| *window == MARK)
-        .any(|(at, _)| is_version(&name[at + MARK.len()..]))
+    read_copy_name(name).is_some()
+}
+
+/// What the name of a conflict copy says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyName {
+    /// The name that it lost, shortened where that was too long.
+    pub original: Vec<u8>,
+    /// The side whose version it is.
+    pub side: Side,
+    /// The first digits of its digest.
+    pub digest: String,
+}
+
+/// Reads a name that looks like one that [`copy_path`] makes. Of a copy of a copy, the last mark
+/// counts.
+#[must_use]
+pub fn read_copy_name(name: &[u8]) -> Option<CopyName> {
+    let marks = name.windows(MARK.len()).enumerate().filter(|(_, window)| *window == MARK);
+    marks.rev().find_map(|(at, _)| {
+        let text = &name[at + MARK.len()..];
+        let end = text.iter().position(|&byte| byte == b'.').unwrap_or(text.len());
+        let (version, extension) = text.split_at(end);
+        let (side, digest) = read_version(version)?;
+        let original = [&name[..at], extension].concat();
+        Some(CopyName { original, side, digest })
+    })
+}
+
+/// Whether an entry is what the name of a conflict copy says.
+#[must_use]
+pub fn is_as_named(copy: &CopyName, entry: &Entry) -> bool {
+    identity(entry).short() == copy.digest
+}
+
+/// What an entry holds: of a directory nothing.
+#[must_use]
+pub fn identity(entry: &Entry) -> Digest {
+    match entry {
+        Entry::File(file) => file.digest,
+        Entry::Link(link) => Digest::of(&link.target),
+        Entry::Dir { .. } => Digest::of(b""),
+    }
+}
+
+/// The name that a conflict copy gets when it is kept as an ordinary file, beside `original`:
+/// `attempt` 0 is the name itself, higher ones are for when it is taken.
+#[must_use]
+pub fn kept_path(original: &RelPath, side: Side, attempt: u32) -> RelPath {
+    let mut name = original.name().to_vec();
+    while let Some(copy) = read_copy_name(&name) {
+        name = copy.original;
+    }
+    let from = match side {
+        Side::A => "from-a",
+        Side::B => "from-b",
+    };
+    let number = if attempt > 0 { format!("-{}", u64::from(attempt) + 1) } else { String::new() };
+    let (stem, extension) = split(&name);
+    let mark = format!(".{from}{number}");
+    let room = NAME_BYTES_MAX.saturating_sub(mark.len() + extension.len());
+    let name = [shortened(stem, room), mark.as_bytes(), extension].concat();
+    std::iter::once(original.parent())
+        .chain(original.ancestors().map(|ancestor| ancestor.parent()))
+        .find_map(|parent| RelPath::within(parent.as_ref(), &name).ok())
+        .expect("in the root a name of at most 255 bytes, with the mark in it, is a path")
 }
 
 /// The name of a copy that was begun, else the first name that nothing has.
@@ -65,11 +127,7 @@ fn is_free(view: &View<'_>, copy: &RelPath, entry: &Entry) -> bool {
 }
 
 fn copy_name(name: &[u8], side: Side, entry: &Entry, attempt: u32) -> Vec<u8> {
-    let digest = match entry {
-        Entry::File(file) => file.digest,
-        Entry::Link(link) => Digest::of(&link.target),
-        Entry::Dir { .. } => Digest::of(b""),
-    };
+    let digest = identity(entry);
     let time = entry.modified().unwrap_or_default().compact();
     let mut version = format!("{side}-{time}-{}", digest.short());
     if attempt > 0 {
@@ -104,31 +162,27 @@ fn shortened(stem: &[u8], room: usize) -> &[u8] {
     }
 }
 
-/// Whether this is `SIDE-DATE-TIME-DIGEST8`, perhaps a number, and perhaps an extension.
-fn is_version(text: &[u8]) -> bool {
-    let text = match text.iter().position(|&byte| byte == b'.') {
-        Some(dot) => &text[..dot],
-        None => text,
+/// Side and digest of `SIDE-DATE-TIME-DIGEST8`, with a number behind it or none.
+fn read_version(text: &[u8]) -> Option<(Side, String)> {
+    let (side, rest) = text.split_at_checked(2)?;
+    let side = match side {
+        b"A-" => Side::A,
+        b"B-" => Side::B,
+        _ => return None,
     };
-    let Some((side, rest)) = text.split_at_checked(2) else { return false };
-    if side != b"A-" && side != b"B-" {
-        return false;
-    }
     let digits = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
     let digest = |part: &[u8]| part.len() == 8 && part.iter().all(u8::is_ascii_hexdigit);
     // A time that no calendar has is `@` and a number; that, or a year, may have a sign.
     let sign = |text: &[u8]| usize::from(matches!(text.first(), Some(b'+' | b'-')));
-    if let Some(rest) = rest.strip_prefix(b"@") {
-        let mut parts = rest[sign(rest)..].split(|&byte| byte == b'-');
-        return parts.next().is_some_and(digits)
-            && parts.next().is_some_and(digest)
-            && parts.all(digits);
-    }
+    let (rest, calendar) = match rest.strip_prefix(b"@") {
+        Some(rest) => (rest, false),
+        None => (rest, true),
+    };
     let mut parts = rest[sign(rest)..].split(|&byte| byte == b'-');
-    parts.next().is_some_and(digits)
-        && parts.next().is_some_and(|part| part.len() == 6 && digits(part))
-        && parts.next().is_some_and(digest)
-        && parts.all(digits)
+    let time = parts.next().is_some_and(digits)
+        && (!calendar || parts.next().is_some_and(|part| part.len() == 6 && digits(part)));
+    let found = parts.next().filter(|part| time && digest(part))?;
+    parts.all(digits).then(|| (side, String::from_utf8_lossy(found).into_owned()))
 }
 
 #[cfg(test)]
@@ -189,6 +243,38 @@ mod tests {
         let deep = RelPath::new(vec!["x"; 32_768].join("/")).expect("as long as a path may be");
         let copy = copy_path(&deep, Side::A, &file(b"x", 0), 0);
         assert!(copy.parent().is_some_and(|parent| deep.is_below(&parent)));
+    }
+
+    #[test]
+    fn the_name_of_a_copy_is_read_as_it_was_made() {
+        for (name, seconds) in [("f.txt", 1_795_254_600), (".profile", 0), ("f", i64::MIN)] {
+            let lost = file(b"x", seconds);
+            let path = RelPath::new(name).expect("a valid path");
+            for attempt in 0..3 {
+                let copy = copy_path(&path, Side::A, &lost, attempt);
+                let read = read_copy_name(copy.name()).expect("a copy");
+                assert_eq!((read.original.as_slice(), read.side), (name.as_bytes(), Side::A));
+                assert!(is_as_named(&read, &lost) && !is_as_named(&read, &file(b"y", seconds)));
+                let twice = copy_path(&copy, Side::B, &file(b"z", 7), 0);
+                let read = read_copy_name(twice.name()).expect("a copy of a copy");
+                assert_eq!((read.original.as_slice(), read.side), (copy.name(), Side::B));
+            }
+        }
+    }
+
+    #[test]
+    fn a_copy_that_is_kept_gets_a_name_that_is_none_of_a_copy() {
+        let kept = |name: &[u8], attempt| {
+            let path = RelPath::new([b"d/".as_slice(), name].concat()).expect("a valid path");
+            let kept = kept_path(&path, Side::B, attempt);
+            assert!(!is_copy_name(kept.name()) && kept.parent() == path.parent(), "{kept}");
+            kept.to_string()
+        };
+        assert_eq!(kept(b"report.txt", 0), "d/report.from-b.txt");
+        assert_eq!(kept(b"report.txt", 1), "d/report.from-b-2.txt");
+        assert_eq!(kept(b"Makefile", 0), "d/Makefile.from-b");
+        assert_eq!(kept(b"f.conflict-A-20261121-095000-00112233.txt", 0), "d/f.from-b.txt");
+        kept(&[b'x'; 255], 3);
     }
 
     #[test]

@@ -46,8 +46,8 @@ impl Lanes {
     /// Queues a commit.
     pub(super) fn commit(&self, job: Job) {
         let lane = match job.content {
-            Content::Pull(_) | Content::Local(_) | Content::Held(_) | Content::Trash => &self.large,
             Content::None | Content::Inline(_) => &self.small,
+            _ => &self.large,
         };
         if let Some(lane) = &*lane.lock().unwrap_or_else(PoisonError::into_inner) {
             // A lane ends only after its sender.

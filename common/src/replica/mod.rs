@@ -43,6 +43,7 @@ mod receive;
 pub mod recover;
 mod reread;
 pub mod root;
+pub mod salvage;
 mod saving;
 pub mod scan;
 pub mod service;

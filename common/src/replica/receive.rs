@@ -103,6 +103,10 @@ impl Committer {
                 let found = self.publisher.trash.find(file.digest).step("look into the trash")?;
                 copy(staged, file, &found.ok_or(NotReceived::Moved)?)
             }
+            Content::Trashed(name) => match self.publisher.trash.open(name.as_str()) {
+                Ok(from) => copy(staged, file, &from),
+                Err(_) => Err(NotReceived::Moved),
+            },
             Content::Pull(_) | Content::Held(_) => {
                 let mut source = self.supplier.source(content, file)?;
                 if is_worth_it(file.size)

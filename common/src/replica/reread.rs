@@ -4,8 +4,6 @@
 //! another stamp was written by somebody, and is looked at in the ordinary way; what changed
 //! without one is named, and stays what it is: it is nobody's edit.
 
-use std::os::fd::AsFd as _;
-
 use crate::entry::Entry;
 use crate::path::RelPath;
 use crate::replica::known::Known;
@@ -38,7 +36,7 @@ pub(super) fn reread(root: &Root, known: &Known, dirty: impl Fn(RelPath)) -> Rer
                 continue;
             }
         };
-        match content(directory.as_fd(), name, 0, Some(is_open_for_writing), true) {
+        match content(&directory, name, 0, Some(is_open_for_writing), true) {
             Ok(Content::Whole(now, _)) => {
                 all.read += 1;
                 let Some(row) = known.row(&path) else { continue };

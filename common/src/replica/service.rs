@@ -25,6 +25,7 @@ use crate::replica::place::{Clash, Place};
 use crate::replica::publish::{self, Publisher};
 use crate::replica::reread::{Reread, reread};
 use crate::replica::root::{Root, RootError};
+use crate::replica::salvage::Salvage;
 use crate::replica::saving::Saving;
 use crate::replica::source::Supplier;
 use crate::replica::stage::StagedFile;
@@ -107,6 +108,7 @@ pub struct Replica {
     observer: ObserverHandle,
     lanes: Lanes,
     saving: Saving,
+    salvage: Salvage,
 }
 
 impl Replica {
@@ -148,7 +150,20 @@ impl Replica {
         let lanes = Lanes::start(committer).map_err(failed("start a thread"))?;
         let saving = Saving::start(known.clone(), store.clone(), publisher.clone())
             .map_err(failed("start a thread"))?;
-        Ok(Replica { root, claim, store, known, publisher, durability, observer, lanes, saving })
+        let salvage =
+            Salvage::start(known.clone(), publisher.clone()).map_err(failed("start a thread"))?;
+        Ok(Replica {
+            root,
+            claim,
+            store,
+            known,
+            publisher,
+            durability,
+            observer,
+            lanes,
+            saving,
+            salvage,
+        })
     }
 
     /// The directory, as it is called in messages.
@@ -212,6 +227,8 @@ impl Replica {
                 // The coordinator will say the same number at the next meeting.
                 Err(error) => tracing::warn!(why = %error, "cannot remember this meeting"),
             },
+            Order::ListTrash { id, below } => self.salvage.list(id, below),
+            Order::FindTrash { id, name } => self.salvage.find(id, name),
             Order::Compare { id, question } => self.compare(id, question),
             Order::Reread { id } => self.reread(id),
         }
@@ -285,6 +302,7 @@ impl Replica {
         self.lanes.stop();
         self.observer.stop();
         self.saving.stop();
+        self.salvage.stop();
     }
 }
 

@@ -20,6 +20,7 @@ use crate::replica::failpoint::reach;
 use crate::replica::intent::{Intent, Verb};
 use crate::replica::note;
 use crate::replica::root::{open_file_at, stat_at};
+use crate::replica::stamp::Stamp;
 use crate::replica::step::{Step, StepError};
 use crate::side::Side;
 use crate::time::Timestamp;
@@ -147,16 +148,20 @@ impl Trash {
         let mut found = Vec::new();
         for name in self.dir.names()? {
             let Ok(id) = String::from_utf8(name) else { continue };
-            if id.as_bytes().ends_with(ABOUT) {
-                continue;
+            if !id.as_bytes().ends_with(ABOUT) {
+                found.extend(self.about(&id)?);
             }
-            let Some(stamp) = stat_at(self.handle(), id.as_bytes())? else { continue };
-            let record = note::read(self.handle(), &about_name(&id)).unwrap_or_default();
-            let parsed = parse(&id, &record, stamp.size).or_else(|| self.adopted(&id, &record));
-            found.extend(parsed.map(|trashed| Trashed { size: stamp.size, ..trashed }));
         }
         found.sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
         Ok(found)
+    }
+
+    /// What is known of one version, when it is there.
+    pub fn about(&self, id: &str) -> io::Result<Option<Trashed>> {
+        let Some(stamp) = stat_at(self.handle(), id.as_bytes())? else { return Ok(None) };
+        let record = note::read(self.handle(), &about_name(id)).unwrap_or_default();
+        let parsed = parse(id, &record, stamp.size).or_else(|| self.adopted(id, &record, &stamp));
+        Ok(parsed.map(|trashed| Trashed { size: stamp.size, ..trashed }))
     }
 
     /// A version with this content, opened for reading.
@@ -197,9 +202,11 @@ impl Trash {
     }
 
     /// A version whose record is an intent, or lost.
-    fn adopted(&self, id: &str, record: &[u8]) -> Option<Trashed> {
+    fn adopted(&self, id: &str, record: &[u8], stamp: &Stamp) -> Option<Trashed> {
         let seconds = id.split('-').next()?.parse().ok()?;
-        let time = Timestamp { seconds, nanos: 0 };
+        // Its last change was to be moved here, unless a late writer touched it since.
+        let nanos = if stamp.changed.seconds == seconds { stamp.changed.nanos } else { 0 };
+        let time = Timestamp { seconds, nanos };
         let (path, reason, digest) = match Intent::parse(record) {
             Some(Intent { path, verb: Verb::Delete, before }) => {
                 (path, Reason::Deleted, before.digest)

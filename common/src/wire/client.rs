@@ -1,10 +1,13 @@
 //! What a client says to server A, and what it hears.
 //!
-//! One request a connection. The answer is one [`Answer`], but for the listing, which comes in
+//! One request a connection. The answer is one [`Answer`], but for what may be long, which comes in
 //! parts so that neither end ever holds it whole in one message.
+
+pub mod kept;
 
 use serde::{Deserialize, Serialize};
 
+use self::kept::{ConflictPart, Resolve, Resolved, Restore, Restored, TrashPart};
 use crate::entry::Kind;
 use crate::path::RelPath;
 use crate::side::Side;
@@ -100,6 +103,17 @@ pub enum Request {
     },
     /// What happened.
     Log(LogQuery),
+    /// What both sides have in trash, at and below a path: answered by `Answer::Trash`es.
+    Trash {
+        /// Where; everything when absent.
+        below: Option<RelPath>,
+    },
+    /// Bring a version in trash back.
+    Restore(Restore),
+    /// The conflict copies: answered by `Answer::Conflicts`.
+    Conflicts,
+    /// Say what becomes of conflict copies: answered by `Answer::Resolved`s.
+    Resolve(Resolve),
 }
 
 /// What becomes of the held edits at an unlock.
@@ -142,6 +156,28 @@ pub enum Answer {
     Verified(Box<Verified>),
     /// What happened.
     Log(LogPart),
+    /// A part of what is in trash.
+    Trash(TrashPart),
+    /// A version in trash is in the tree again.
+    Restored(Restored),
+    /// A part of the conflict copies.
+    Conflicts(ConflictPart),
+    /// A part of what became of conflict copies.
+    Resolved(Resolved),
+}
+
+impl Answer {
+    /// Whether another answer to the same request follows.
+    #[must_use]
+    pub fn is_followed(&self) -> bool {
+        match self {
+            Answer::Listing(part) => !part.last,
+            Answer::Trash(part) => !part.last,
+            Answer::Conflicts(part) => !part.last,
+            Answer::Resolved(part) => !part.last,
+            _ => false,
+        }
+    }
 }
 
 /// A part of the listing.

@@ -12,6 +12,7 @@ use crate::entry::Entry;
 use crate::merkle::{Level, Question};
 use crate::path::RelPath;
 use crate::problem::Problem;
+use crate::wire::trashed::{TrashFound, TrashName, TrashRow};
 
 /// The version of the protocol; both ends must say the same.
 pub const PROTOCOL_VERSION: u32 = 2;
@@ -142,6 +143,20 @@ pub enum Order {
         /// Its name.
         id: OrderId,
     },
+    /// Say what is in trash, at and below a path, the newest first; answered by `Report::Trash`s.
+    ListTrash {
+        /// Its name.
+        id: OrderId,
+        /// Where; everything when absent.
+        below: Option<RelPath>,
+    },
+    /// Look closely at a version in trash; answered by `Report::TrashFound`.
+    FindTrash {
+        /// Its name.
+        id: OrderId,
+        /// Which version.
+        name: TrashName,
+    },
 }
 
 /// Where the content of a new or changed file comes from.
@@ -159,6 +174,8 @@ pub enum Content {
     Held(u64),
     /// It is in this side's trash, under the path and digest of `after`.
     Trash,
+    /// It is this version in this side's trash.
+    Trashed(TrashName),
 }
 
 /// What a side has to say.
@@ -216,6 +233,24 @@ pub enum Report {
         read: u64,
         /// Files whose bytes are not what was written, and how, some of them.
         rotten: Vec<(RelPath, String)>,
+    },
+    /// A part of the answer to `Order::ListTrash`.
+    Trash {
+        /// Which.
+        id: OrderId,
+        /// The next rows, or why there are none.
+        rows: Result<Vec<TrashRow>, String>,
+        /// How many more there are that no part has, because they are too many.
+        left_out: u64,
+        /// Whether it is the last part.
+        last: bool,
+    },
+    /// The answer to `Order::FindTrash`.
+    TrashFound {
+        /// Which.
+        id: OrderId,
+        /// The version, if it is there; or why that cannot be said.
+        found: Result<Option<TrashFound>, String>,
     },
 }
 

@@ -12,3 +12,5 @@ pub mod handshake;
 pub mod log;
 pub mod message;
 pub mod verify;
+pub mod parts;
+pub mod trashed;

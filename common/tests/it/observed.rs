@@ -71,6 +71,7 @@ impl Told {
                 self.synced.insert(id.0, durable);
             }
             Report::Met { .. } | Report::Compared { .. } | Report::Reread { .. } => {}
+            Report::Trash { .. } | Report::TrashFound { .. } => {}
             Report::Condition(condition) => {
                 self.halts.extend(condition.halted.clone());
                 self.condition = condition;

@@ -19,9 +19,11 @@ use common::wire::message::{
     PeerMessage, Reception, ReplicaId, Report, Role, Row, Want,
 };
 use common::wire::verify::{CheckEnd, DifferingRow, ExceptionRow, RottenRow, Verified};
+use common::wire::trashed::{TrashFound, TrashName, TrashReason, TrashRow};
 use serde_bytes::ByteBuf;
 
 use crate::wire_golden::Golden;
+use crate::wire_kept;
 
 fn path(text: &str) -> RelPath {
     RelPath::new(text).expect("a path")
@@ -37,6 +39,19 @@ fn file() -> Entry {
 
 fn link() -> Entry {
     Entry::Link(Symlink { target: b"notes.txt".as_slice().into(), modified: time() })
+}
+
+fn trash_name() -> TrashName {
+    TrashName::new("01795255800-0123456789abcdef-7").expect("a name")
+}
+
+fn trash_row() -> TrashRow {
+    let (path, reason) = (path("docs/notes.txt"), TrashReason::Replaced);
+    TrashRow { name: trash_name(), path, size: 5, time: time(), reason }
+}
+
+fn trash_found() -> TrashFound {
+    TrashFound { path: path("docs/notes.txt"), entry: file() }
 }
 
 fn problem() -> Problem {
@@ -66,6 +81,7 @@ pub(crate) fn orders(golden: &mut Golden) {
     commit("order_commit_copy", None, Some(file()), Content::Local(path("old.txt")));
     commit("order_commit_held", Some(file()), Some(file()), Content::Held(12));
     commit("order_commit_trash", None, Some(file()), Content::Trash);
+    commit("order_commit_trashed", None, Some(file()), Content::Trashed(trash_name()));
     commit("order_commit_delete", Some(Entry::Dir { mode: 0o755 }), None, Content::None);
     let operation = Operation::Rename { from: path("a"), to: path("b/c"), before: file() };
     let content = Content::None;
@@ -80,6 +96,8 @@ pub(crate) fn orders(golden: &mut Golden) {
         ("order_meet", Order::Meet { number: 3 }),
         ("order_compare", Order::Compare { id, question: question() }),
         ("order_reread", Order::Reread { id }),
+        ("order_list_trash", Order::ListTrash { id, below: Some(path("docs")) }),
+        ("order_find_trash", Order::FindTrash { id, name: trash_name() }),
     ] {
         golden.add(name, &PeerMessage::Order(order));
     }
@@ -132,6 +150,12 @@ pub(crate) fn reports(golden: &mut Golden) {
         ("report_met", Report::Met { number: 3 }),
         ("report_compared", Report::Compared { id, level: level() }),
         ("report_reread", Report::Reread { id, read: 42, rotten: vec![(path("a"), "b".into())] }),
+        (
+            "report_trash",
+            Report::Trash { id, rows: Ok(vec![trash_row()]), left_out: 1, last: true },
+        ),
+        ("report_trash_found", Report::TrashFound { id, found: Ok(Some(trash_found())) }),
+        ("report_trash_gone", Report::TrashFound { id, found: Ok(None) }),
     ] {
         golden.add(name, &PeerMessage::Report(report));
     }
@@ -211,6 +235,10 @@ pub(crate) fn requests(golden: &mut Golden) {
         ("request_scrub", Request::Scrub),
         ("request_verify", Request::Verify { timeout_ms: 30_000, deep: true }),
         ("request_log", Request::Log(query)),
+        ("request_trash", Request::Trash { below: Some(path("docs")) }),
+        ("request_restore", wire_kept::restore()),
+        ("request_conflicts", Request::Conflicts),
+        ("request_resolve", wire_kept::resolve()),
     ] {
         golden.add(name, &request);
     }
@@ -355,6 +383,10 @@ pub(crate) fn answers(golden: &mut Golden) {
         ("answer_waited", Answer::Waited(Waited::Done)),
         ("answer_waited_late", Answer::Waited(late)),
         ("answer_done", Answer::Done("scanning".to_owned())),
+        ("answer_trash", wire_kept::trash(trash_row())),
+        ("answer_restored", wire_kept::restored(waiting_row())),
+        ("answer_conflicts", wire_kept::conflicts()),
+        ("answer_resolved", wire_kept::resolved(refusal.clone())),
         ("answer_refused", Answer::Refused(refusal)),
         ("answer_verified", Answer::Verified(Box::new(verified()))),
         ("answer_log", Answer::Log(logged())),

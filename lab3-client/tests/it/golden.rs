@@ -3,14 +3,20 @@
 use std::collections::BTreeSet;
 
 use common::entry::Kind;
+use common::digest::Digest;
 use common::side::Side;
 use common::time::Timestamp;
+use common::wire::client::kept::{
+    ConflictPart, ConflictRow, Fate, Resolved, ResolvedRow, Restored, TrashPart,
+};
 use common::wire::client::{
-    Answer, DrainMode, HeldOp, Link, ListingRow, PathStatus, ProblemRow, Receipt, State, Status,
+    Answer, DrainMode, HeldOp, Link, ListingRow, PathStatus, ProblemRow, Receipt, Refusal,
+    RefusalKind, State, Status,
 };
 use common::wire::log::{Happened, LogPart, LogRow, Version};
 use common::wire::message::Condition;
 use common::wire::verify::{CheckEnd, DifferingRow, ExceptionRow, LastCheck, RottenRow, Verified};
+use common::wire::trashed::{TrashName, TrashReason, TrashRow};
 
 use crate::fake_a::{FakeA, Lab3, edit, fixture, lock, part, path, row, time, waits};
 
@@ -263,6 +269,77 @@ fn the_log_looks_as_it_did() {
 }
 
 #[test]
+fn trash_looks_as_it_did() {
+    let version = |place, at, reason| {
+        let name = format!("0179525580{place}-0123456789abcdef-7");
+        let name = TrashName::new(&name).expect("a name");
+        TrashRow { name, path: path(at), size: 77, time: time(place), reason }
+    };
+    let rows = vec![
+        (Side::A, version(3, "report.txt", TrashReason::Replaced)),
+        (Side::B, version(2, "docs/two words", TrashReason::Deleted)),
+        (Side::B, version(1, "found-in-trash-1", TrashReason::Recovered)),
+        (Side::A, version(0, "report.txt", TrashReason::Discarded)),
+    ];
+    let part = TrashPart { b: Link::Connected, rows: rows.clone(), left_out: 0, last: true };
+    check_answer("trash", Answer::Trash(part), &["trash"]);
+    let away = Link::Away { since: None, reason: "connection refused".to_owned() };
+    let part = TrashPart { b: away, rows: rows[..1].to_vec(), left_out: 12, last: true };
+    check_answer("trash_away", Answer::Trash(part), &["trash"]);
+    let back = Restored {
+        side: Side::B,
+        path: path("old.txt"),
+        agreed: false,
+        waiting: vec![waits("old.txt")],
+    };
+    let id = "B-01795255802-0123456789abcdef-7";
+    check_answer("trash_restore", Answer::Restored(back), &["trash", "restore", id]);
+}
+
+#[test]
+fn conflicts_look_as_they_did() {
+    let row = |at: &str, original: &str, rival, edited| ConflictRow {
+        path: path(at),
+        original: path(original),
+        side: Side::B,
+        kind: common::entry::Kind::File,
+        size: 5,
+        modified: time(0),
+        digest: Digest([0xd1; 32]),
+        rival,
+        edited,
+    };
+    let copy = "report.conflict-B-20261121-095000-d1d1d1d1.txt";
+    let rows = vec![
+        row("a.conflict-B-20261121-095000-d1d1d1d1", "a", None, true),
+        row(copy, "report.txt", Some(Digest([0xd2; 32])), false),
+    ];
+    let part = ConflictPart { rows, last: true };
+    check_answer("conflicts", Answer::Conflicts(part), &["conflicts"]);
+    let why = Refusal {
+        kind: RefusalKind::Refused,
+        message: "`a` holds something else than its name says".to_owned(),
+        hint: Some("look at it".to_owned()),
+    };
+    let row = |at: &str, fate| ResolvedRow { path: path(at), original: path("report.txt"), fate };
+    let rows = vec![
+        row(copy, Fate::TakesName),
+        row("second", Fate::Trashed),
+        row("third", Fate::Renamed(path("report.from-b.txt"))),
+    ];
+    let args = ["conflicts", "resolve", "report.txt", "--take", "b"];
+    let done = Resolved { dry_run: false, rows, agreed: true, waiting: vec![], last: true };
+    check_answer("conflicts_resolve", Answer::Resolved(done.clone()), &args);
+    let dry = Resolved { dry_run: true, agreed: false, ..done.clone() };
+    check_answer("conflicts_dry_run", Answer::Resolved(dry), &args);
+    let left = Resolved { rows: vec![row("a", Fate::Left(why))], ..done };
+    let server = FakeA::answering(Answer::Resolved(left));
+    let ran = Lab3::of(&server.address).run(&args);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    check("conflicts_left.txt", &ran.out);
+}
+
+#[test]
 fn every_key_of_the_json_is_in_the_document() {
     fn keys(value: &serde_json::Value, all: &mut BTreeSet<String>) {
         match value {
@@ -302,6 +379,10 @@ fn help_looks_as_it_did() {
     check("help.txt", &render(&[]));
     check("help_lock.txt", &render(&["lock"]));
     check("help_unlock.txt", &render(&["unlock"]));
+    check("help_trash.txt", &render(&["trash"]));
+    check("help_restore.txt", &render(&["trash", "restore"]));
+    check("help_conflicts.txt", &render(&["conflicts"]));
+    check("help_resolve.txt", &render(&["conflicts", "resolve"]));
 }
 
 #[test]

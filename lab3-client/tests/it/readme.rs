@@ -6,6 +6,8 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use common::wire::trashed::TrashId;
+
 use crate::server::binary;
 
 /// A fenced block: what stands after the fence, and what is in it.
@@ -205,6 +207,8 @@ fn words(line: &str) -> Vec<String> {
     let word = |word: &str| match word {
         _ if word.contains(".conflict-") => "conflict".to_owned(),
         _ if word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit()) => "digest".to_owned(),
+        "A" | "B" if either_side => "side".to_owned(),
+        _ if TrashId::parse(word).is_some() => "id".to_owned(),
         _ if word.starts_with("127.0.0.1:") => "address".to_owned(),
         _ if word.starts_with(['…', '/']) => {
             word.rsplit('/').next().unwrap_or_default().to_owned()

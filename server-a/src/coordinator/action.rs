@@ -7,6 +7,7 @@ use common::side::Side;
 use common::time::Moment;
 use common::wire::client::Answer;
 use common::wire::log::{LogQuery, LogRow};
+use common::wire::client::kept::ResolvedRow;
 use common::wire::message::{Order, Peer};
 
 use crate::coordinator::event::{ClientId, SaveId};
@@ -134,4 +135,8 @@ pub enum Note {
         /// What stands where.
         detail: String,
     },
+    /// A version in trash was brought back at a side.
+    Restored(Side, RelPath),
+    /// A conflict copy was settled.
+    Resolved(ResolvedRow),
 }

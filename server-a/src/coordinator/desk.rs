@@ -5,13 +5,12 @@
 //! know of. What must be durable before the client hears of it goes out with the next save.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 
 use common::path::RelPath;
 use common::side::Side;
 use common::time::{Moment, Timestamp};
 use common::wire::client::{
-    Answer, DrainMode, Receipt, Refusal, RefusalKind, Request, Target, Waited, WaitingRow,
+    Answer, DrainMode, Receipt, Refusal, RefusalKind, Request, Target, Waited,
 };
 use common::wire::log::Happened;
 use common::wire::message::{Order, OrderId};
@@ -26,6 +25,10 @@ use crate::locks::{Force, LockError, Wish};
 const SETTLE_MS: u64 = 10_000;
 /// How long an unlock is waited for while something stands in its way, in milliseconds.
 const UNLOCK_MS: u64 = 15_000;
+/// How long both sides may take to agree after the last step of an errand, in milliseconds.
+const ERRAND_MS: u64 = 20_000;
+/// How long a step of an errand may take: a file of any size is read or copied.
+const STEP_MS: u64 = 600_000;
 
 /// Requests that are not answered yet, and what goes with them.
 #[derive(Default)]
@@ -110,6 +113,29 @@ impl Desk {
         self.receipts.remove(&lock)
     }
 
+    /// Something was done for a client: its time begins anew.
+    pub(super) fn go_on(&mut self, client: ClientId, now: Moment) {
+        self.wait_until(client, now.after_ms(ERRAND_MS));
+    }
+
+    /// All that takes long is done for a client.
+    pub(super) fn finish_soon(&mut self, client: ClientId, now: Moment) {
+        if let Some(ask) = self.asks.get_mut(&client) {
+            ask.deadline = ask.deadline.min(now.after_ms(ERRAND_MS));
+        }
+    }
+
+    /// Something is begun for a client that may take long.
+    pub(super) fn take_time(&mut self, client: ClientId, now: Moment) {
+        self.wait_until(client, now.after_ms(STEP_MS));
+    }
+
+    fn wait_until(&mut self, client: ClientId, deadline: Moment) {
+        if let Some(ask) = self.asks.get_mut(&client) {
+            ask.deadline = deadline;
+        }
+    }
+
     pub(super) fn forced_by(&mut self, lock: u64) -> Option<String> {
         self.forced.remove(&lock)
     }
@@ -120,7 +146,7 @@ fn refused(message: impl Into<String>) -> Answer {
     Answer::Refused(refusal(message, None))
 }
 
-fn refusal(message: impl Into<String>, hint: Option<&str>) -> Refusal {
+pub(super) fn refusal(message: impl Into<String>, hint: Option<&str>) -> Refusal {
     let hint = hint.map(str::to_string);
     Refusal { kind: RefusalKind::Refused, message: message.into(), hint }
 }
@@ -151,8 +177,16 @@ impl Coordinator {
         }
     }
 
+    /// A client went away.
+    pub(super) fn forget(&mut self, client: ClientId) {
+        self.desk.forget(client);
+        self.errands.forget(client);
+        self.salvages.forget(client);
+        self.resolvings.remove(&client);
+    }
+
     /// The sides that are there.
-    fn present(&self) -> Vec<Side> {
+    pub(super) fn present(&self) -> Vec<Side> {
         let connected = self.link == common::wire::client::Link::Connected;
         Side::BOTH.into_iter().filter(|&side| side == Side::A || connected).collect()
     }
@@ -174,6 +208,7 @@ impl Coordinator {
 
     /// Answers every request that can be answered now.
     pub(super) fn serve(&mut self, out: &mut Vec<Action>) {
+        self.step_errands(out);
         let clients: Vec<ClientId> = self.desk.asks.keys().copied().collect();
         for client in clients {
             let Some(ask) = self.desk.asks.get(&client).cloned() else { continue };
@@ -202,7 +237,7 @@ impl Coordinator {
                 None => return false,
             },
             Request::Lock { target, holder, comment, ttl_s } => {
-                if !late && !self.quiet_at(target) {
+                if !late && !self.is_quiet_at(target_path(target)) {
                     return false;
                 }
                 if self.writes_at(target) {
@@ -233,6 +268,15 @@ impl Coordinator {
                 out.push(Action::Recall(client, query.clone()));
                 return true;
             }
+            Request::Trash { below } => {
+                return self.list_trash(client, below.as_ref(), late, out);
+            }
+            Request::Restore(wish) => return self.restore(client, wish, late, out),
+            Request::Conflicts => {
+                self.list_conflicts(client, out);
+                return true;
+            }
+            Request::Resolve(wish) => return self.resolve_conflicts(client, wish, late, out),
             _ => return true,
         };
         out.push(Action::Answer(client, answer));
@@ -261,23 +305,6 @@ impl Coordinator {
             return Some(Waited::Waiting { timed_out: late, reason, waiting });
         }
         None
-    }
-
-    /// Whether nothing is under way or to be decided at a target: a lock then comes wholly before
-    /// or wholly after every edit.
-    fn quiet_at(&self, target: &Target) -> bool {
-        let path = target_path(target);
-        let (low, high) = path.bounds_below();
-        let bounds = (Bound::Included(low.as_slice()), Bound::Excluded(high.as_slice()));
-        let touched = |set: &BTreeSet<RelPath>| {
-            set.contains(path)
-                || set.range::<[u8], _>(bounds).next().is_some()
-                || path.ancestors().any(|above| set.contains(&above))
-        };
-        let undecided = || touched(&self.urgent) || touched(&self.dirty);
-        self.flights.touching(path).is_none()
-            && !self.holds.touching(path)
-            && (self.halted() || !self.ready.b || !undecided())
     }
 
     /// Whether nothing is under way at a path or, without one, anywhere.
@@ -364,7 +391,7 @@ impl Coordinator {
         if let Some(lock) = ask.draining {
             return self.unlocking(client, lock, target, *mode, late);
         }
-        if !late && !self.quiet_at(target) {
+        if !late && !self.is_quiet_at(target_path(target)) {
             return false;
         }
         let force = if *force { Force::Yes } else { Force::No };
@@ -431,23 +458,6 @@ impl Coordinator {
         }
         self.desk.unsaved.push((client, Answer::Unlocked(receipt)));
         true
-    }
-
-    fn why_not_agreed(&self, path: RelPath) -> WaitingRow {
-        let reason = match self.halt_words() {
-            Some(halted) => halted,
-            None if !self.ready.b => "server B is away".to_string(),
-            None => "it is still on its way".to_string(),
-        };
-        WaitingRow { path, side: Some(Side::B), reason, since: self.now.wall, next_try: None }
-    }
-
-    /// Whether both sides have the same at a path and below, and nothing is under way there.
-    fn agreed_below(&self, path: &RelPath) -> bool {
-        let paths = |side: Side| self.seen[side].below(path).map(|(p, _)| p);
-        self.flights.touching(path).is_none()
-            && self.sides_same(path)
-            && paths(Side::A).chain(paths(Side::B)).all(|below| self.sides_same(below))
     }
 }
 

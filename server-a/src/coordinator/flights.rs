@@ -10,6 +10,8 @@ use common::path::{RelPath, rows_below};
 use common::side::Side;
 use common::wire::message::OrderId;
 
+use super::event::ClientId;
+
 /// Why an operation was started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -30,6 +32,13 @@ pub(super) enum Purpose {
         lock: u64,
         /// The edit.
         seq: u64,
+    },
+    /// To do what a client asked for.
+    Errand {
+        /// The client.
+        client: ClientId,
+        /// Which of its tasks.
+        number: usize,
     },
 }
 

@@ -49,6 +49,7 @@ impl Coordinator {
             Report::Compared { id, level } => self.compared(side, id, level, out),
             Report::Reread { id, read, rotten } => self.checks.reread(side, id, read, rotten),
             Report::Met { number } => self.met(number),
+            Report::Trash { .. } | Report::TrashFound { .. } => self.salvages.heard(side, report),
             Report::Condition(condition) => {
                 let (old, new) = (&self.conditions[side].halted, &condition.halted);
                 match (old, new) {
@@ -254,6 +255,7 @@ impl Coordinator {
         self.forget_other_peer();
         self.give_up_flights();
         self.desk.peer_away();
+        self.salvages.peer_away();
     }
 
     /// Nobody will say what became of the operations at B.
@@ -265,6 +267,9 @@ impl Coordinator {
                 && let Some(entry) = &change.after
             {
                 self.restores.insert(change.path.clone(), (Side::B, entry.clone()));
+            }
+            if let Purpose::Errand { client, number } = flight.purpose {
+                self.errand_unheard((client, number));
             }
             if let (true, Operation::Change(change)) = (flight.repeats, &flight.operation) {
                 self.unheard.insert(change.path.clone(), change.after.clone());

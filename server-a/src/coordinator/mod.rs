@@ -5,7 +5,7 @@
 //! edit: a side reports it (`intake`), its path is decided (`cycle`), an operation is under way
 //! (`flights`), its outcome is folded (`outcome`), the archive learns. Locks filter what is
 //! decided (`holding`), and unlocking drains what they held (`draining`). Clients are served at
-//! the `desk`.
+//! the `desk`; what they want done in the trees is done as `errands`.
 
 pub mod action;
 mod answers;
@@ -13,9 +13,11 @@ mod births;
 mod checks;
 mod chronicle;
 mod comparison;
+mod conflicts;
 mod cycle;
 mod desk;
 mod draining;
+mod errands;
 pub mod event;
 mod flights;
 mod following;
@@ -23,7 +25,10 @@ mod guarding;
 mod holding;
 mod intake;
 mod outcome;
+mod quiet;
 mod renames;
+mod resolving;
+mod salvage;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,12 +51,15 @@ use births::Births;
 use checks::Checks;
 use desk::Desk;
 use draining::Drain;
+use errands::Errands;
 use event::{ClientId, Event, Now, SaveId};
 use flights::{Flights, Parked};
 use guarding::{Halt, Lately, count_files, is_a_file};
 use holding::Holds;
 use intake::Arriving;
 use renames::Hints;
+use resolving::Resolvings;
+use salvage::Salvages;
 use waits::{Reason, Waits};
 
 /// What the coordinator starts with: all that was remembered.
@@ -122,6 +130,10 @@ pub struct Coordinator {
     holds: Holds,
     drains: BTreeMap<u64, Drain>,
     desk: Desk,
+    /// What clients had done in the trees, asked about trash, and wish of conflict copies.
+    errands: Errands,
+    salvages: Salvages,
+    resolvings: Resolvings,
     saves: BTreeMap<SaveId, Saving>,
     /// Rows of the archive that could not be made durable, to be saved again.
     unproven: BTreeSet<RelPath>,
@@ -178,6 +190,9 @@ impl Coordinator {
             holds: Holds::default(),
             drains: BTreeMap::new(),
             desk: Desk::default(),
+            errands: Errands::default(),
+            salvages: Salvages::default(),
+            resolvings: Resolvings::new(),
             saves: BTreeMap::new(),
             unproven: BTreeSet::new(),
             prove_at: None,
@@ -214,7 +229,7 @@ impl Coordinator {
             Event::Discarded(seq, result) => self.discarded(seq, result, out),
             Event::Asked(client, request) => self.asked(client, request, out),
             Event::More(client) => self.more(client, out),
-            Event::ClientGone(client) => self.desk.forget(client),
+            Event::ClientGone(client) => self.forget(client),
             Event::Woke => self.alarm = None,
             Event::JournalIs(problem) => self.journal = problem,
         }

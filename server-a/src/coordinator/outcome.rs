@@ -16,6 +16,10 @@ impl Coordinator {
     pub(super) fn outcome(&mut self, id: OrderId, outcome: Outcome, out: &mut Vec<Action>) {
         // An outcome of an operation that was given up when its link broke is not ours any more.
         let Some(flight) = self.flights.finish(id) else { return };
+        if let Purpose::Errand { client, number } = flight.purpose {
+            self.errand_went(&flight, (client, number), &outcome, out);
+            return;
+        }
         match flight.operation.clone() {
             Operation::Change(change) => self.changed(&flight, &change, outcome.clone(), out),
             Operation::Rename { from, to, before } => {

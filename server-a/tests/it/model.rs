@@ -61,6 +61,8 @@ pub(crate) struct Replica {
     pub(crate) unseen: BTreeSet<Vec<u8>>,
     /// Contents that our hand removed or replaced.
     pub(crate) trash: BTreeSet<Digest>,
+    /// The same in order, with what it was and where.
+    pub(crate) trashed: Vec<(RelPath, Entry)>,
     /// Paths that cannot be read.
     pub(crate) problems: BTreeMap<RelPath, Problem>,
     inodes: u64,
@@ -271,6 +273,7 @@ impl Replica {
             && after.as_ref().and_then(content) != Some(old)
         {
             self.trash.insert(old);
+            self.trashed.extend(now.clone().map(|entry| (path.clone(), entry)));
         }
         match (&now, after) {
             (Some(now), Some(after)) if now.same_content(after) => self.modify(path, after.clone()),

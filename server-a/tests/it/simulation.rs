@@ -18,7 +18,7 @@ use crate::world::World;
 
 const SEEDS: u64 = 300;
 
-fn number(name: &str) -> Option<u64> {
+pub(crate) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
@@ -86,7 +86,13 @@ fn simulate(world: &mut World, seed: u64) {
     rest(world, &mut rng, &account);
 }
 
-fn step(world: &mut World, rng: &mut Rng, account: &mut Account, locking: bool, flapping: bool) {
+pub(crate) fn step(
+    world: &mut World,
+    rng: &mut Rng,
+    account: &mut Account,
+    locking: bool,
+    flapping: bool,
+) {
     let side = if rng.below(2) == 0 { Side::A } else { Side::B };
     match rng.below(100) {
         0..=24 => edit(world, side, rng, account),
@@ -160,7 +166,7 @@ fn release(path: RelPath, mode: DrainMode) -> Request {
 }
 
 /// Held edits are in order and no two of one place.
-fn check_queue(world: &World) {
+pub(crate) fn check_queue(world: &World) {
     let seqs: Vec<u64> = world.coordinator.queue().iter().map(|edit| edit.seq).collect();
     assert!(seqs.is_sorted_by(|a, b| a < b), "{seqs:?}");
 }
@@ -176,7 +182,7 @@ fn check_trees(world: &mut World) -> Verified {
 }
 
 /// No more edits: everything comes to rest.
-fn rest(world: &mut World, rng: &mut Rng, account: &Account) {
+pub(crate) fn rest(world: &mut World, rng: &mut Rng, account: &Account) {
     world.say(|| "---- no more edits".into());
     world.ask(Request::Approve);
     world.connect();

@@ -64,6 +64,9 @@ impl Account {
                 assert!(self.written.contains(&digest), "nobody wrote {digest:?} at {side}");
                 there.insert(digest);
             }
+            if world.trash_counts {
+                there.extend(&world.sides[side].trash);
+            }
         }
         for digest in &self.live {
             let waived = world.waived.contains(digest);

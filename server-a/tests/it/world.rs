@@ -71,6 +71,8 @@ pub(crate) struct World {
     applied: BTreeSet<(u64, RelPath)>,
     /// Contents that an unlock was told to discard.
     pub(crate) waived: BTreeSet<Digest>,
+    /// Whether what is in a trash counts as kept: clients put things there.
+    pub(crate) trash_counts: bool,
     /// Says what a fault does next: a number below 100, which decides by its size.
     pub(crate) chance: Box<dyn FnMut() -> u64>,
     pub(crate) check_every: Option<u64>,
@@ -110,6 +112,7 @@ impl World {
             exempt: BTreeSet::new(),
             applied: BTreeSet::new(),
             waived: BTreeSet::new(),
+            trash_counts: false,
             chance: Box::new(|| 99),
             check_every: None,
             clients: 0,
@@ -254,6 +257,7 @@ impl World {
             order @ (Order::Compare { .. } | Order::Reread { .. }) => {
                 self.reports[side].extend(self.sides[side].check(order));
             }
+            Order::ListTrash { .. } | Order::FindTrash { .. } => self.look_into_trash(side, order),
             Order::Meet { number } => {
                 self.met = Some(number);
                 self.tell(Event::Reported(side, Report::Met { number }));
@@ -303,6 +307,7 @@ impl World {
                 let digest = change.after.as_ref().and_then(content)?;
                 self.sides[side].trash.contains(&digest).then_some(digest)
             }
+            Content::Trashed(name) => content(&self.trashed(side, name)?.1),
             Content::Inline(bytes) => Some(Digest::of(bytes)),
             Content::None => {
                 let Operation::Change(change) = operation else { return None };
