@@ -1,6 +1,5 @@
 //! Getting the content of a new version into `stage/`, from wherever it is.
 
-
 use crate::change::Change;
 use crate::entry::{self, Entry};
 use crate::limits::{PIECE_BYTES_MAX, PIECES_IN_FLIGHT_MAX};

@@ -11,6 +11,6 @@ pub mod frame;
 pub mod handshake;
 pub mod log;
 pub mod message;
-pub mod verify;
 pub mod parts;
 pub mod trashed;
+pub mod verify;

@@ -18,8 +18,8 @@ use common::wire::message::{
     Ask, AskId, Chunk, Condition, Content, Give, Given, Hello, Observation, Order, OrderId,
     PeerMessage, Reception, ReplicaId, Report, Role, Row, Want,
 };
-use common::wire::verify::{CheckEnd, DifferingRow, ExceptionRow, RottenRow, Verified};
 use common::wire::trashed::{TrashFound, TrashName, TrashReason, TrashRow};
+use common::wire::verify::{CheckEnd, DifferingRow, ExceptionRow, RottenRow, Verified};
 use serde_bytes::ByteBuf;
 
 use crate::wire_golden::Golden;

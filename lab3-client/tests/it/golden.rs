@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use common::entry::Kind;
 use common::digest::Digest;
+use common::entry::Kind;
 use common::side::Side;
 use common::time::Timestamp;
 use common::wire::client::kept::{
@@ -15,8 +15,8 @@ use common::wire::client::{
 };
 use common::wire::log::{Happened, LogPart, LogRow, Version};
 use common::wire::message::Condition;
-use common::wire::verify::{CheckEnd, DifferingRow, ExceptionRow, LastCheck, RottenRow, Verified};
 use common::wire::trashed::{TrashName, TrashReason, TrashRow};
+use common::wire::verify::{CheckEnd, DifferingRow, ExceptionRow, LastCheck, RottenRow, Verified};
 
 use crate::fake_a::{FakeA, Lab3, edit, fixture, lock, part, path, row, time, waits};
 
@@ -54,7 +54,7 @@ fn listing() -> Vec<ListingRow> {
     vec![
         row("a.txt", 0, State::Agreed),
         row("docs/notes and more.txt", 123_456_789_012, State::OnlyB),
-        ListingRow { kind: common::entry::Kind::Link, ..row("link", 9, State::OnlyA) },
+        ListingRow { kind: Kind::Link, ..row("link", 9, State::OnlyA) },
         row("moving.iso", 4_000_000_000, State::Differs),
         held,
         ListingRow { lock: Some(draining), held: 1, ..row("slow.bin", 7, State::Held) },
@@ -205,7 +205,7 @@ fn the_status_of_a_path_looks_as_it_did() {
 
 #[test]
 fn checks_look_as_they_did() {
-    let digest = common::digest::Digest([0xd1; 32]);
+    let digest = Digest([0xd1; 32]);
     let found = Verified {
         time: time(0),
         end: CheckEnd::Identical { digest, entries: 42 },
@@ -302,7 +302,7 @@ fn conflicts_look_as_they_did() {
         path: path(at),
         original: path(original),
         side: Side::B,
-        kind: common::entry::Kind::File,
+        kind: Kind::File,
         size: 5,
         modified: time(0),
         digest: Digest([0xd1; 32]),

@@ -201,8 +201,8 @@ fn a_lock_follows_its_file_when_a_renames_it() {
     system.ok(&["-lock", "g"]);
     put(&system.b, "g", "held");
     until("it is held", || system.held(&["g"]).len() == 1);
-    std::fs::rename(system.a.join("f"), system.a.join("f2")).expect("renamed");
-    std::fs::rename(system.a.join("g"), system.a.join("g2")).expect("renamed");
+    fs::rename(system.a.join("f"), system.a.join("f2")).expect("renamed");
+    fs::rename(system.a.join("g"), system.a.join("g2")).expect("renamed");
     until("B takes over the name of what it has not edited", || system.b.join("f2").exists());
     put(&system.b, "f2", "held, too");
     until("it is held", || system.held(&["f2"]).len() == 1);

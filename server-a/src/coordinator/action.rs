@@ -6,8 +6,8 @@ use common::path::RelPath;
 use common::side::Side;
 use common::time::Moment;
 use common::wire::client::Answer;
-use common::wire::log::{LogQuery, LogRow};
 use common::wire::client::kept::ResolvedRow;
+use common::wire::log::{LogQuery, LogRow};
 use common::wire::message::{Order, Peer};
 
 use crate::coordinator::event::{ClientId, SaveId};

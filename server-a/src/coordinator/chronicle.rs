@@ -58,14 +58,17 @@ impl Coordinator {
             Purpose::Restore => (Happened::Restored, None),
             _ if before.is_none() && self.copies.contains(path) => (Happened::Copied, None),
             Purpose::Aside { .. } => (kind_of(before, after), Some(Side::B)),
+            Purpose::Errand { .. } => (kind_of(before, after), Some(side)),
             Purpose::Agree | Purpose::Rename => (kind_of(before, after), Some(side.other())),
         };
+        let asked = matches!(flight.purpose, Purpose::Errand { .. });
         let row = LogRow {
             by,
             carried: Some(side),
             before: version(before),
             after: version(after),
             trash: is_kept(before, after).then_some(side),
+            detail: asked.then(|| "asked for through lab3".to_string()),
             ..LogRow::new(what, Some(path.clone()))
         };
         self.record(row, out);

@@ -310,7 +310,7 @@ impl Coordinator {
     /// Whether nothing is under way at a path or, without one, anywhere.
     fn quiet_below(&self, path: Option<&RelPath>) -> bool {
         match path {
-            Some(path) => self.quiet_at(&Target::Path(path.clone())),
+            Some(path) => self.is_quiet_at(path),
             None => self.is_idle() || self.halted() || !self.ready.b,
         }
     }
