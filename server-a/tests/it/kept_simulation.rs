@@ -16,7 +16,7 @@ use crate::simulation::{check_queue, number, rest, step};
 use crate::users::{Account, Rng, edit};
 use crate::world::World;
 
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 3000;
 const SEEDS_FULL: u64 = 30_000;
 
 /// What clients achieved.
