@@ -92,9 +92,9 @@ pub(crate) fn edit(hand: &mut Hand, path: &str) {
         let written = hand.rewrite(path, line(&token).as_bytes(), 300);
         return hand.outcome(&token, written);
     }
-    let way = ["append", "vim copy", "vim move", "emacs", "sed", "real vim"];
-    let way = match hand.dice.below(36) {
-        35 => way[5],
+    let way = ["append", "vim copy", "vim move", "emacs", "sed", "real vim yes", "real vim no"];
+    let way = match hand.dice.below(40) {
+        at @ 38.. => way[at as usize - 33],
         at => way[at as usize % 5],
     };
     let token = hand.begin(&way.replace(' ', "-"), path);
@@ -107,7 +107,7 @@ pub(crate) fn edit(hand: &mut Hand, path: &str) {
         _ => {
             let mut vim = Command::new("vim");
             vim.args(["-es", "-u", "NONE", "-i", "NONE", "-c"]);
-            let copies = ["yes", "no"][hand.dice.below(2) as usize];
+            let copies = way.rsplit(' ').next().unwrap_or_default();
             vim.arg(format!("set writebackup backupcopy={copies}"));
             vim.args(["-c", &format!("call append(line('$'), '{}')", add("", &token))]);
             tool(vim.args(["-c", "wq!"]).arg(full))
