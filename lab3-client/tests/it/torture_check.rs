@@ -7,7 +7,7 @@ use std::path::Path;
 use common::side::Side;
 
 use crate::system::System;
-use crate::torture_token::{Found, TOKEN_BYTES, line, read, slot, whole};
+use crate::torture_token::{Found, TOKEN_BYTES, holds, line, read, slot, whole};
 use crate::trees::{self, Node, Nodes};
 
 const SHOWN_MAX: usize = 20;
@@ -191,10 +191,6 @@ pub(crate) fn verdict(system: &System, nodes: &Nodes, logs: &Path, is_calm: bool
         }
     }
     conclude(&ledger, evidence)
-}
-
-fn holds(content: &[u8], token: &str) -> bool {
-    content.windows(TOKEN_BYTES).any(|window| window == token.as_bytes())
 }
 
 fn conclude(ledger: &Ledger, evidence: Evidence) -> Verdict {
