@@ -44,6 +44,13 @@ struct Inner {
     under_way: BTreeMap<OrderId, Operation>,
 }
 
+impl Inner {
+    /// Whether no newer connection took the place of this one.
+    fn is_turn_of(&self, ended: &Arc<Notify>) -> bool {
+        self.turn.as_ref().is_some_and(|(_, turn)| Arc::ptr_eq(turn, ended))
+    }
+}
+
 impl Desk {
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -155,18 +162,27 @@ async fn receive(
         if let Some((_, old)) = inner.turn.replace((hello.replica, ended.clone())) {
             old.notify_one();
         }
-        replica.hush();
-        inner.link = Some(outgoing.clone());
+        inner.link = None;
         inner.under_way.clear();
+    }
+    // Not under the lock of the desk: who reports holds another lock that this takes, and wants
+    // that of the desk.
+    replica.hush();
+    {
+        let mut inner = desk.lock();
+        if !inner.is_turn_of(&ended) {
+            bail!("a newer connection took its place");
+        }
+        inner.link = Some(outgoing.clone());
     }
     asker.connect(outgoing.clone());
     info!("server A is connected");
     let end = tokio::select! {
-        end = hear(incoming, &outgoing, replica, asker, desk, giver) => end,
+        end = hear(incoming, &outgoing, replica, asker, (desk, &ended), giver) => end,
         () = ended.notified() => Ok(()),
     };
     let mut inner = desk.lock();
-    if inner.turn.as_ref().is_some_and(|(_, turn)| Arc::ptr_eq(turn, &ended)) {
+    if inner.is_turn_of(&ended) {
         inner.turn = None;
         inner.link = None;
         drop(inner);
@@ -194,15 +210,23 @@ async fn hear(
     outgoing: &Outgoing<PeerMessage>,
     replica: &Replica,
     asker: &Asker,
-    desk: &Desk,
+    (desk, ended): (&Desk, &Arc<Notify>),
     giver: &Giver,
 ) -> Result<()> {
     loop {
         match incoming.next().await? {
             PeerMessage::Order(order) => {
-                if let Order::Commit { id, operation, .. } = &order {
-                    desk.lock().under_way.insert(*id, operation.clone());
+                let mut inner = desk.lock();
+                if !inner.is_turn_of(ended) {
+                    bail!("a newer connection took its place");
                 }
+                if let Order::Commit { id, operation, .. } = &order {
+                    inner.under_way.insert(*id, operation.clone());
+                    // RACE: queued before a newer connection can have taken the place of this one.
+                    replica.order(order);
+                    continue;
+                }
+                drop(inner);
                 replica.order(order);
             }
             PeerMessage::Ask(ask) => giver.answer(ask, outgoing),

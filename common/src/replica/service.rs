@@ -211,11 +211,10 @@ impl Replica {
                 self.lanes.commit(Job { id, operation, content });
             }
             Order::Inventory => {
-                // What is known is news only after the first look at everything.
-                self.observer.when_ready({
-                    let known = self.known.clone();
-                    move || known.inventory()
-                });
+                // What is known is news only after the first look at everything, and when nothing
+                // that an earlier listener ordered is under way any more.
+                let (known, line) = (self.known.clone(), self.lanes.line());
+                self.observer.when_ready(move || line.when_over(move || known.inventory()));
             }
             Order::Settle { id } => self.observer.send(Command::Settle(id)),
             Order::Rescan { path: None } => self.observer.send(Command::Scrub),
@@ -292,8 +291,10 @@ impl Replica {
         kept.map(drop)
     }
 
-    /// Nobody listens to the reports any more, until the next inventory is ordered.
+    /// Nobody listens to the reports any more, until the next inventory is ordered. Of what was
+    /// ordered only what has begun is finished.
     pub fn hush(&self) {
+        self.lanes.line().forget();
         self.known.hush();
     }
 

@@ -4,8 +4,8 @@
 //! (G4).
 //!
 //! A short form runs by default. For minutes, with many writers:
-//! `LAB3_FULL=1 cargo test --release -p lab3-client --test it torture:: -- --nocapture --test-threads 1`,
-//! with `LAB3_SEED` and `LAB3_TORTURE_SECONDS` as one likes.
+//! `LAB3_FULL=1 cargo test --release -p lab3-client --test it torture:: -- --nocapture`, with
+//! `LAB3_SEED` and `LAB3_TORTURE_SECONDS` as one likes.
 
 use std::fs;
 use std::path::PathBuf;

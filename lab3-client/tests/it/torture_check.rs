@@ -7,7 +7,7 @@ use std::path::Path;
 use common::side::Side;
 
 use crate::system::System;
-use crate::torture_token::{Found, TOKEN_BYTES, line, read, slot, whole};
+use crate::torture_token::{Found, TOKEN_BYTES, holds, line, read, slot, whole};
 use crate::trees::{self, Node, Nodes};
 
 const SHOWN_MAX: usize = 20;
@@ -63,7 +63,10 @@ impl Ledger {
                 let (kind, rest) = text.split_once(' ').expect("two words");
                 let word = rest.split(' ').next().unwrap_or_default().to_owned();
                 match kind {
-                    "try" => drop(ledger.tried.insert(word, rest.to_owned())),
+                    "try" => {
+                        let about = rest.split(" @").next().unwrap_or_default();
+                        ledger.tried.insert(word, about.to_owned());
+                    }
                     "ack" => drop(ledger.acknowledged.insert(word)),
                     "sup" => drop(ledger.superseded.insert(word)),
                     "polls" => ledger.polls += word.parse::<u64>().expect("a number"),
@@ -90,15 +93,13 @@ impl Ledger {
         self.tried.contains_key(token) && (is_head || is(&line(token)) || is(&slot(token)))
     }
 
-    /// Whether it is a line of somebody, after the beginning of another.
-    fn is_joined(&self, piece: &str) -> bool {
-        (1..piece.len()).any(|at| {
-            let (first, second) = (piece.get(..at), piece.get(at..));
-            let (Some(first), Some(second)) = (first, second) else { return false };
-            let Some(token) = second.get(..TOKEN_BYTES) else { return false };
-            self.tried.contains_key(token)
-                && (second == line(token) || !second.ends_with('\n') && self.begins(second))
-                && self.begins(first)
+    /// The token of a line of somebody, after the beginning of another.
+    fn joined<'p>(&self, piece: &'p str) -> Option<&'p str> {
+        (1..piece.len()).find_map(|at| {
+            let (first, second) = (piece.get(..at)?, piece.get(at..)?);
+            let token = second.get(..TOKEN_BYTES)?;
+            let is_line = second == line(token) || !second.ends_with('\n') && self.begins(second);
+            (self.tried.contains_key(token) && is_line && self.begins(first)).then_some(token)
         })
     }
 }
@@ -127,8 +128,12 @@ impl Evidence {
                 let (last, inner) = pieces.split_last().expect("there are pieces");
                 let is_cut = !last.ends_with('\n') && ledger.begins(last);
                 let inner = if is_cut { inner } else { pieces };
-                self.joined += inner.len() as u64;
-                let is_right = may_break && inner.iter().all(|piece| ledger.is_joined(piece));
+                let joined: Vec<&str> = inner.iter().filter_map(|p| ledger.joined(p)).collect();
+                self.joined += joined.len() as u64;
+                let is_right = may_break && joined.len() == inner.len();
+                for token in joined {
+                    self.at.entry(token.to_owned()).or_insert(place);
+                }
                 (!is_right).then(|| format!("torn lines: {pieces:.300?}"))
             }
             _ => None,
@@ -188,10 +193,6 @@ pub(crate) fn verdict(system: &System, nodes: &Nodes, logs: &Path, is_calm: bool
     conclude(&ledger, evidence)
 }
 
-fn holds(content: &[u8], token: &str) -> bool {
-    content.windows(TOKEN_BYTES).any(|window| window == token.as_bytes())
-}
-
 fn conclude(ledger: &Ledger, evidence: Evidence) -> Verdict {
     let Evidence { at, copies, joined, wrong, .. } = evidence;
     let mut complaints = ledger.complaints.clone();
@@ -246,6 +247,6 @@ fn the_verdict_finds_what_is_lost_torn_or_invented() {
     assert!(judged("from-A/log-0", &[line(a), line(b)].concat()[..150]).len() == 2);
     assert!(judged("f", &[whole(a, 9), line(b)].concat())[0].contains("a mixture"));
     let torn = [&line(a)[..30], &line(b)].concat();
-    assert!(judged("both/text-1", &torn).iter().all(|wrong| wrong.starts_with("lost")));
+    assert_eq!(judged("both/text-1", &torn), ["lost: A01-000001 log f"]);
     assert!(judged("from-A/text-1", &torn)[0].contains("torn"));
 }

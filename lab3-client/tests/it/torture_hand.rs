@@ -11,7 +11,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use common::side::Side;
 
@@ -63,8 +63,11 @@ impl Hand {
         }
     }
 
+    /// Every line ends with the time, in microseconds, to be read beside the servers' logs.
     fn note(&mut self, line: &str) {
-        self.log.write_all(format!("{line}\n").as_bytes()).expect("logged");
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+        let line = format!("{line} @{}\n", now.as_micros());
+        self.log.write_all(line.as_bytes()).expect("logged");
     }
 
     /// A whole content for a token, mostly small.

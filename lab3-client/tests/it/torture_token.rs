@@ -26,6 +26,11 @@ pub(crate) fn is_of(token: &str, side: Side) -> bool {
     token.starts_with(&side.to_string())
 }
 
+/// Whether a token stands anywhere in some bytes.
+pub(crate) fn holds(content: &[u8], token: &str) -> bool {
+    content.windows(TOKEN_BYTES).any(|window| window == token.as_bytes())
+}
+
 /// The line with this token: of changing length, with a checksum at its end.
 pub(crate) fn line(token: &str) -> String {
     let digest = Digest::of(token.as_bytes());
