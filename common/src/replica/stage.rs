@@ -132,7 +132,8 @@ impl Stage {
             Mode::from_raw_mode(mode & 0o777 | 0o700),
             AtFlags::empty(),
         )
-        .step("set the mode of the staged directory")?;
+        .step("set the mode of the staged directory")
+        .inspect_err(|_| self.discard(&name))?;
         self.look(name)
     }
 
@@ -151,7 +152,8 @@ impl Stage {
     fn look(&self, name: Vec<u8>) -> Result<Staged, StepError> {
         let stamp = stat_at(self.handle(), &name)
             .and_then(|s| s.ok_or_else(|| io::ErrorKind::NotFound.into()))
-            .step("look at what was staged")?;
+            .step("look at what was staged")
+            .inspect_err(|_| self.discard(&name))?;
         Ok(Staged { name, stamp })
     }
 

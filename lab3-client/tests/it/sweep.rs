@@ -142,7 +142,13 @@ pub(crate) fn each<T: Sync, R: Send>(
             scope.spawn(|| {
                 while let Some(item) = items.get(next.fetch_add(1, Ordering::SeqCst)) {
                     match catch_unwind(AssertUnwindSafe(|| work(item))) {
-                        Ok(result) => done.lock().expect("no panic").push(result),
+                        Ok(result) => {
+                            let mut done = done.lock().expect("no panic");
+                            done.push(result);
+                            if done.len() % 100 == 0 {
+                                eprintln!("{} of {}", done.len(), items.len());
+                            }
+                        }
                         Err(_) => {
                             eprintln!("FAILED {variable}={}", word(item));
                             failed.fetch_add(1, Ordering::SeqCst);
