@@ -9,6 +9,7 @@
 mod answers;
 mod asking;
 mod errors;
+mod errors_real;
 mod fake_a;
 mod faults;
 mod files;
