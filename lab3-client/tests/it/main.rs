@@ -34,6 +34,7 @@ mod server;
 mod servers;
 mod spelling;
 mod sweep;
+mod sweep_laws;
 mod sweep_reader;
 mod sweep_round;
 mod sweep_scenarios;
