@@ -130,6 +130,8 @@ fn is_traced(number: i32) -> bool {
 /// A server under `strace` from its first call on, and still a child of whoever starts it.
 pub(crate) fn traced(server: &Command, options: &[String]) -> Command {
     let mut command = Command::new("strace");
+    // `-f` twice would mean one log for each thread.
+    let options = options.iter().filter(|option| *option != "-f");
     command.args(["-D", "-f", "-qq"]).args(options).arg("--");
     command.arg(server.get_program()).args(server.get_args());
     command
