@@ -91,6 +91,7 @@ fn run(case: &Case) -> bool {
     round.fails = true;
     play(&mut round, case.scenario, &case.call.thread, &case.options());
     assert!(!round.is_gone(), "the server ended");
+    round.untrace();
     round.verify();
     (case.scenario.check)(&round);
     assert_eq!(round.kills, 0, "the server ended");
@@ -106,6 +107,7 @@ fn count(scenario: &Scenario, target: Side) -> Vec<Call> {
     let mut round = Round::new(target);
     play(&mut round, scenario, "", &options);
     let names = round.threads.clone();
+    round.untrace();
     round.verify();
     calls(log.path(), Some(&names), false)
 }

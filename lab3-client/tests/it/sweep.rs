@@ -96,9 +96,11 @@ fn run(case: &Case) -> Found {
                 round.bury();
                 round.start_traced(&again.kill());
                 round.settle_or_gone();
+                round.untrace();
             }
         }
     }
+    round.untrace();
     round.verify();
     (case.scenario.check)(&round);
     Found { killed: round.kills, extra: round.extra }
@@ -135,7 +137,12 @@ fn count(scenario: &'static Scenario, target: Side, killed_at: Option<&Call>) ->
         }
     }
     let all = killed_at.is_some() || scenario.when == When::Starting;
-    let names = (!all).then(|| round.threads.clone());
+    // A log is whole when whoever wrote it has ended by itself.
+    let attached = !all;
+    if attached {
+        round.untrace();
+    }
+    let names = attached.then(|| round.threads.clone());
     round.verify();
     (scenario.check)(&round);
     calls(log.path(), names.as_ref(), true)

@@ -16,7 +16,6 @@ impl Round {
     /// Everything that must hold in the end; then both servers are started once more, and nothing
     /// moves.
     pub(crate) fn verify(&mut self) {
-        self.untrace();
         self.settle();
         for reader in self.readers.drain(..) {
             reader.stop();

@@ -18,7 +18,7 @@ use rustix::process::Signal;
 use crate::fake_a::Ran;
 use crate::server::{PATIENCE, Server, until};
 use crate::sweep_reader::Reader;
-use crate::sweep_strace::{Strace, stands_still, threads, traced};
+use crate::sweep_strace::{Strace, let_go, stands_still, threads, traced};
 use crate::system::System;
 use crate::trees;
 
@@ -203,6 +203,9 @@ impl Round {
     /// Nobody traces any more.
     pub(crate) fn untrace(&mut self) {
         self.strace = None;
+        if !self.is_gone() {
+            let_go(self.system.server(self.target).pid());
+        }
     }
 
     fn server(&mut self) -> Option<&mut Server> {
@@ -268,7 +271,7 @@ impl Round {
     pub(crate) fn command(&mut self, args: &[&str]) -> Ran {
         for asked in 0.. {
             let ran = self.system.lab3(args);
-            if ran.code == 3 {
+            if ran.code == 3 && !self.fails {
                 until("the target is gone", || self.is_gone());
             }
             if self.fails && ran.code != 0 && !self.healed {
@@ -328,7 +331,7 @@ impl Round {
                 }
                 sleep(Duration::from_millis(1));
             };
-            if ended == Some(3) {
+            if ended == Some(3) && !self.fails {
                 until("server A, which does not answer, is gone", || self.is_gone());
             }
             if ended == Some(0) || self.is_gone() {
