@@ -25,7 +25,9 @@ impl Round {
         let known = self.fails || (self.goes_on && self.target == Side::A);
         assert!(known || self.extra == 0, "{} conflict copies too many: {nodes:#?}", self.extra);
         self.nothing_is_lost(&nodes);
-        self.nothing_is_half_done();
+        if !self.leaves {
+            self.nothing_is_half_done();
+        }
         self.system.stop(&[Side::A, Side::B]);
         self.system.start();
         let again = self.system.agree();

@@ -48,6 +48,8 @@ pub(crate) struct Round {
     pub(crate) goes_on: bool,
     /// Calls of it fail, until nothing more goes on.
     pub(crate) fails: bool,
+    /// What cannot be removed stays in `stage/` until the next start.
+    pub(crate) leaves: bool,
     /// It came to that: the error was to be seen, and was taken away.
     pub(crate) healed: bool,
     /// How often it ended.
@@ -90,6 +92,7 @@ impl Round {
             meanwhile: None,
             goes_on: false,
             fails: false,
+            leaves: false,
             healed: false,
             kills: 0,
             extra: 0,
