@@ -1,5 +1,7 @@
 //! How a side does, said whenever it changes and not too often.
 
+use std::sync::PoisonError;
+
 use crate::replica::known::Known;
 use crate::replica::watch::Watch;
 use crate::time::Moment;
@@ -43,7 +45,9 @@ impl Conditions {
         known: &Known,
     ) {
         self.now.halted = halted;
-        self.now.unsettled = known.unsettled();
+        let unsettled = known.unsettled.lock().unwrap_or_else(PoisonError::into_inner);
+        self.now.unsettled = unsettled.clone();
+        drop(unsettled);
         self.now.watched = watch.count() as u64;
         self.now.polled = watch.polled().len() as u64;
         let is_news = |said: &Condition, next: &Condition| said.halted != next.halted;

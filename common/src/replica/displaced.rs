@@ -103,8 +103,11 @@ impl Publisher {
         expected: Option<&Stamp>,
         home: &Handle,
     ) -> Result<Settled, StepError> {
-        let Ok(file) = open_file_at(self.stage.handle(), name) else {
-            return self.keep(intent, name, home);
+        let file = match open_file_at(self.stage.handle(), name) {
+            Ok(file) => file,
+            // That says nothing about the file, and ends.
+            Err(e) if is_shortage(&e) => return Err(e).step("open the displaced version"),
+            Err(_) => return self.keep(intent, name, home),
         };
         let judged = self.judge(&file, intent.before.digest, expected);
         let Some(guard) = judged.step("read the displaced version")? else {
@@ -212,4 +215,10 @@ impl Publisher {
         let stamp = stat_at(from.0, from.1)?.ok_or(io::ErrorKind::NotFound)?;
         Ok(file_entry(Digest::of(b""), &stamp))
     }
+}
+
+/// Whether something was refused for want of descriptors or memory.
+fn is_shortage(error: &io::Error) -> bool {
+    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| shortages.contains(&errno))
 }

@@ -58,6 +58,8 @@ pub type Reporter = Box<dyn Fn(Report) + Send + Sync>;
 pub struct Known {
     inner: Mutex<Inner>,
     report: Reporter,
+    /// What could not be brought out of `stage/`, in words.
+    pub(super) unsettled: Mutex<Option<String>>,
 }
 
 #[derive(Default)]
@@ -82,8 +84,6 @@ struct Inner {
     condition: Option<Condition>,
     /// Answers that are due after the inventory.
     promised: Vec<Report>,
-    /// What could not be brought out of `stage/`, in words.
-    unsettled: Option<String>,
 }
 
 impl Known {
@@ -95,7 +95,7 @@ impl Known {
             .map(|(path, row)| ((row.stamp.dev, row.stamp.ino), path.clone()))
             .collect();
         let inner = Inner { rows, directories, ..Inner::default() };
-        Known { inner: Mutex::new(inner), report }
+        Known { inner: Mutex::new(inner), report, unsettled: Mutex::default() }
     }
 
     /// The row of a path.
@@ -338,16 +338,6 @@ impl Known {
                 (p, row)
             })
             .collect()
-    }
-
-    /// Notes what could not be brought out of `stage/`, in words.
-    pub fn note_unsettled(&self, unsettled: Option<String>) {
-        self.lock().unsettled = unsettled;
-    }
-
-    /// What could not be brought out of `stage/`.
-    pub fn unsettled(&self) -> Option<String> {
-        self.lock().unsettled.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -58,7 +58,8 @@ fn run(known: &Known, store: &Store, publisher: &Publisher, stopped: &Receiver<(
             Err(RecvTimeoutError::Timeout) => false,
             Ok(()) | Err(RecvTimeoutError::Disconnected) => true,
         };
-        known.note_unsettled(publisher.settle_left());
+        let left = publisher.settle_left();
+        *known.unsettled.lock().unwrap_or_else(PoisonError::into_inner) = left;
         let rows = known.unsaved();
         let saved = if rows.is_empty() { Ok(()) } else { store.save_scan(&rows) };
         let saved = saved.and_then(|()| if end { store.flush() } else { Ok(()) });

@@ -115,7 +115,8 @@ impl Stage {
         self.dir.make_directory(&name, 0o700).step("create a directory in `.lab3/stage`")?;
         self.dir
             .set_mode_at(&name, mode & 0o777 | 0o700)
-            .step("set the mode of the staged directory")?;
+            .step("set the mode of the staged directory")
+            .inspect_err(|_| self.discard(&name))?;
         self.look(name)
     }
 
@@ -134,7 +135,8 @@ impl Stage {
     fn look(&self, name: Vec<u8>) -> Result<Staged, StepError> {
         let stamp = stat_at(self.handle(), &name)
             .and_then(|s| s.ok_or_else(|| io::ErrorKind::NotFound.into()))
-            .step("look at what was staged")?;
+            .step("look at what was staged")
+            .inspect_err(|_| self.discard(&name))?;
         Ok(Staged { name, stamp })
     }
 

@@ -11,7 +11,6 @@ mod row;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 use serde::Serialize;
@@ -21,6 +20,7 @@ use crate::entry::Entry;
 use crate::path::RelPath;
 use crate::tree::Tree;
 use crate::wire::cbor;
+use open::Reopening;
 use row::Table;
 
 pub use open::{Opened, open};
@@ -44,8 +44,7 @@ pub enum Durability {
 /// The open store of one replica.
 #[derive(Debug)]
 pub struct Store {
-    /// Nothing after an error: then the file is opened again when it is needed next.
-    db: Mutex<Option<Database>>,
+    db: Reopening,
     path: PathBuf,
     durability: Durability,
     lazy_saves: AtomicU32,
@@ -208,7 +207,7 @@ impl Store {
             let value = row::unseal(Table::Docs, key.as_bytes(), sealed.value());
             Ok(value.and_then(|value| cbor::from_slice(value).ok()))
         };
-        self.with(read).map_err(|source| self.read_error(source))
+        self.db.with(&self.path, read).map_err(|source| self.read_error(source))
     }
 
     /// Saves one document.
@@ -243,7 +242,7 @@ impl Store {
         }
         let lazy = batch.durability(self.durability) == Durability::Relaxed
             && self.lazy_saves.fetch_add(1, Ordering::Relaxed) < LAZY_SAVES_MAX;
-        let written = self.with(|db| write(db, batch, lazy));
+        let written = self.db.with(&self.path, |db| write(db, batch, lazy));
         written.map_err(|source| self.write_error(source))?;
         if !lazy {
             self.lazy_saves.store(0, Ordering::Relaxed);
@@ -256,7 +255,7 @@ impl Store {
         if self.lazy_saves.load(Ordering::Relaxed) == 0 {
             return Ok(());
         }
-        let written = self.with(|db| write(db, &Batch::default(), false));
+        let written = self.db.with(&self.path, |db| write(db, &Batch::default(), false));
         written.map_err(|source| self.write_error(source))?;
         self.lazy_saves.store(0, Ordering::Relaxed);
         Ok(())
@@ -266,22 +265,6 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Does something with the database. After an error of the disk it takes no more writes until
-    /// it was closed and opened again, which is how it finds back to its last whole state.
-    fn with<T>(
-        &self,
-        act: impl FnOnce(&Database) -> Result<T, redb::Error>,
-    ) -> Result<T, redb::Error> {
-        let mut db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = match db.take() {
-            Some(open) => open,
-            None => open::again(&self.path)?,
-        };
-        let done = act(&open)?;
-        *db = Some(open);
-        Ok(done)
     }
 
     fn load_paths<T: DeserializeOwned>(
@@ -316,7 +299,7 @@ impl Store {
             }
             Ok(())
         };
-        self.with(read).map_err(|source| self.read_error(source))
+        self.db.with(&self.path, read).map_err(|source| self.read_error(source))
     }
 
     fn read_error(&self, source: redb::Error) -> StoreError {

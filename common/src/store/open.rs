@@ -17,8 +17,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
+use std::sync::{Mutex, PoisonError};
 
 use redb::{
     Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, ReadableTable,
@@ -60,7 +60,7 @@ pub fn open(path: &Path, durability: Durability) -> Result<Opened, StoreError> {
     let place = |source| StoreError::Place { path: path.to_owned(), source };
     let finish = |db, set_aside| {
         let path = path.to_owned();
-        let db = Mutex::new(Some(db));
+        let db = Reopening(Mutex::new(Some(db)));
         let store = Store { db, path, durability, lazy_saves: AtomicU32::new(0) };
         Opened { store, set_aside }
     };
@@ -128,9 +128,31 @@ fn existing(path: &Path) -> Result<Database, Failure> {
     checked.unwrap_or(Err(Failure::Damaged))
 }
 
+/// An open database. After an error of the disk it takes no more writes until it was closed and
+/// opened again, which is how it finds back to its last whole state: it is, when it is needed next.
+#[derive(Debug)]
+pub(super) struct Reopening(Mutex<Option<Database>>);
+
+impl Reopening {
+    pub(super) fn with<T>(
+        &self,
+        path: &Path,
+        act: impl FnOnce(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, redb::Error> {
+        let mut db = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = match db.take() {
+            Some(open) => open,
+            None => again(path)?,
+        };
+        let done = act(&open)?;
+        *db = Some(open);
+        Ok(done)
+    }
+}
+
 /// Opens a store once more that was open before. One that is not whole now is left to the next
 /// start.
-pub(super) fn again(path: &Path) -> Result<Database, redb::Error> {
+fn again(path: &Path) -> Result<Database, redb::Error> {
     let damaged = || redb::Error::Corrupted("it is not whole any more".to_owned());
     if header(path)?.is_empty() {
         return Err(damaged());

@@ -3,12 +3,15 @@
 
 use std::fs;
 use std::io::Write;
+use std::sync::Arc;
 
 use common::entry::Entry;
 use common::replica::commit::Durability;
 use common::replica::known::Row;
 use common::replica::publish::{Published, Publisher, Spot};
 use common::replica::stage::Staged;
+use common::replica::trash::{Keep, Trash};
+use common::side::Side;
 use common::wire::message::Content;
 
 use crate::replica_bench::{Bench, Shelf, change, dir, done, file, inline, names, path};
@@ -62,6 +65,28 @@ fn an_edit_faster_than_the_exchange_is_beside_its_name() {
         assert_eq!(bench.read("f"), b"new");
         assert!(bench.trashed().is_empty() && bench.staged().is_empty());
     }
+}
+
+#[test]
+fn what_cannot_go_to_the_trash_now_goes_there_later() {
+    let mut bench = Bench::new();
+    bench.write("f", b"old");
+    let before = known(&bench);
+    // Nothing can be moved to another file system.
+    let elsewhere = fs::File::open("/proc").unwrap();
+    let nowhere = Trash::new(elsewhere.into(), Side::B, Keep::default(), 1);
+    let mine = |bench: &mut Bench, trash| {
+        let publisher = Arc::get_mut(&mut bench.committer.publisher).unwrap();
+        std::mem::replace(&mut publisher.trash, trash)
+    };
+    let trash = mine(&mut bench, nowhere);
+    assert_eq!(replace(&bench, &before), Published::Done(None));
+    assert_eq!(bench.read("f"), b"new");
+    let why = bench.committer.publisher.settle_left().unwrap();
+    assert!(why.contains("cannot move the old version to the trash"), "{why}");
+    mine(&mut bench, trash);
+    assert_eq!(bench.committer.publisher.settle_left(), None);
+    assert!(bench.trashed() == [b"old"] && bench.staged().is_empty());
 }
 
 #[test]

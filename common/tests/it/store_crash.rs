@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use common::store::{Batch, Durability, StoreError, open};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::store::{file, path, reopen};
-use rustix::process::{Resource, Rlimit, setrlimit};
 
 const ROWS: u64 = 40;
 const CHILD_ENV: &str = "LAB3_TEST_STORE";
@@ -137,7 +137,7 @@ fn child_that_saves_until_the_disk_is_full() {
 }
 
 #[test]
-fn a_full_disk_is_an_error_and_what_was_saved_before_stays() {
+fn a_full_disk_is_an_error_until_there_is_room_and_what_was_saved_before_stays() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let name = dir.path().join("store");
     let output = Command::new("sh")

@@ -14,6 +14,8 @@ use crate::sweep_scenarios::{SCENARIOS, Scenario, When};
 use crate::sweep_strace::{CALLS, Call, calls, can_trace};
 use crate::system::skip;
 
+/// Rounds that are under way at once; most of the time they wait for a next try.
+const WORKERS: usize = 4;
 /// What the short form does.
 const SHORT_CASES: usize = 24;
 /// Calls that only read; they fail, too.
@@ -87,8 +89,10 @@ fn errors_of(name: &str) -> &'static [&'static str] {
 fn run(case: &Case) -> bool {
     let mut round = Round::new(case.target);
     round.fails = true;
+    round.leaves = case.call.name.starts_with("unlink");
     play(&mut round, case.scenario, &case.call.thread, &case.options());
     assert!(!round.is_gone(), "the server ended");
+    round.untrace();
     round.verify();
     (case.scenario.check)(&round);
     assert_eq!(round.kills, 0, "the server ended");
@@ -104,6 +108,7 @@ fn count(scenario: &Scenario, target: Side) -> Vec<Call> {
     let mut round = Round::new(target);
     play(&mut round, scenario, "", &options);
     let names = round.threads.clone();
+    round.untrace();
     round.verify();
     calls(log.path(), Some(&names), false)
 }
@@ -138,7 +143,7 @@ fn failures(place: (&'static Scenario, Side), calls: Vec<Call>) -> Vec<Case> {
 }
 
 fn sweep(cases: &[Case], failed_before: usize, begun: Instant) {
-    let (healed, failed) = each(cases, "LAB3_ERROR", Case::word, run);
+    let (healed, failed) = each((cases, WORKERS), "LAB3_ERROR", Case::word, run);
     let failed = failed + failed_before;
     eprintln!(
         "failing calls: {} cases, {} in which an error was visible until it was gone, {failed} \
@@ -175,8 +180,9 @@ fn a_call_that_fails_is_visible_and_all_goes_on_when_the_error_is_gone() {
         .collect();
     let places = if is_full() { places } else { some(&places, 4, &mut dice) };
     let name = |place: &(&Scenario, Side)| format!("{}/{}", place.0.name, place.1);
-    let (found, failed) =
-        each(&places, "counting", name, |place| failures(*place, count(place.0, place.1)));
+    let (found, failed) = each((&places, WORKERS), "counting", name, |place| {
+        failures(*place, count(place.0, place.1))
+    });
     let mut cases: Vec<Case> = found.into_iter().flatten().collect();
     cases.sort_by_key(Case::word);
     let cases = if is_full() { cases } else { some(&cases, SHORT_CASES, &mut dice) };

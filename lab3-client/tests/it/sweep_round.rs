@@ -18,9 +18,9 @@ use rustix::process::Signal;
 use crate::fake_a::Ran;
 use crate::server::{PATIENCE, Server, until};
 use crate::sweep_reader::Reader;
-use crate::sweep_strace::{Strace, stands_still, threads, traced};
+use crate::sweep_strace::{Strace, let_go, stands_still, threads, traced};
 use crate::system::System;
-use crate::trees::{self, Node};
+use crate::trees;
 
 /// How long a call that is awaited may still come after both sides agree. Only for coverage: what
 /// comes later is not hit, and nothing is concluded from it.
@@ -48,6 +48,8 @@ pub(crate) struct Round {
     pub(crate) goes_on: bool,
     /// Calls of it fail, until nothing more goes on.
     pub(crate) fails: bool,
+    /// What cannot be removed stays in `stage/` until the next start.
+    pub(crate) leaves: bool,
     /// It came to that: the error was to be seen, and was taken away.
     pub(crate) healed: bool,
     /// How often it ended.
@@ -57,14 +59,14 @@ pub(crate) struct Round {
     /// The threads that it had when they were counted.
     pub(crate) threads: BTreeMap<i32, String>,
     strace: Option<Strace>,
-    want: BTreeMap<String, Want>,
+    pub(crate) want: BTreeMap<String, Want>,
     /// Conflict copies that users asked for: the name they had, and their content.
-    beside: Vec<(String, Vec<u8>)>,
-    written: Arc<Mutex<BTreeSet<Vec<u8>>>>,
+    pub(crate) beside: Vec<(String, Vec<u8>)>,
+    pub(crate) written: Arc<Mutex<BTreeSet<Vec<u8>>>>,
     /// What users overwrote before anybody else had it.
-    given_up: RefCell<BTreeSet<Vec<u8>>>,
+    pub(crate) given_up: RefCell<BTreeSet<Vec<u8>>>,
     scratch: u32,
-    readers: Vec<Reader>,
+    pub(crate) readers: Vec<Reader>,
 }
 
 impl Drop for Round {
@@ -90,6 +92,7 @@ impl Round {
             meanwhile: None,
             goes_on: false,
             fails: false,
+            leaves: false,
             healed: false,
             kills: 0,
             extra: 0,
@@ -203,6 +206,9 @@ impl Round {
     /// Nobody traces any more.
     pub(crate) fn untrace(&mut self) {
         self.strace = None;
+        if !self.is_gone() {
+            let_go(self.system.server(self.target).pid());
+        }
     }
 
     fn server(&mut self) -> Option<&mut Server> {
@@ -268,7 +274,7 @@ impl Round {
     pub(crate) fn command(&mut self, args: &[&str]) -> Ran {
         for asked in 0.. {
             let ran = self.system.lab3(args);
-            if ran.code == 3 {
+            if ran.code == 3 && !self.fails {
                 until("the target is gone", || self.is_gone());
             }
             if self.fails && ran.code != 0 && !self.healed {
@@ -328,7 +334,7 @@ impl Round {
                 }
                 sleep(Duration::from_millis(1));
             };
-            if ended == Some(3) {
+            if ended == Some(3) && !self.fails {
                 until("server A, which does not answer, is gone", || self.is_gone());
             }
             if ended == Some(0) || self.is_gone() {
@@ -400,136 +406,6 @@ impl Round {
         while self.strace.is_some() && !self.is_gone() && Instant::now() < end {
             sleep(Duration::from_millis(1));
         }
-    }
-
-    /// Everything that must hold in the end; then both servers are started once more, and nothing
-    /// moves.
-    pub(crate) fn verify(&mut self) {
-        self.untrace();
-        self.settle();
-        for reader in self.readers.drain(..) {
-            reader.stop();
-        }
-        let nodes = self.system.agree();
-        self.extra = self.is_as_wanted(&nodes);
-        let known = self.fails || (self.goes_on && self.target == Side::A);
-        assert!(known || self.extra == 0, "{} conflict copies too many: {nodes:#?}", self.extra);
-        self.nothing_is_lost(&nodes);
-        self.nothing_is_half_done();
-        self.system.stop(&[Side::A, Side::B]);
-        self.system.start();
-        let again = self.system.agree();
-        assert!(again == nodes, "it moved: {nodes:?}\n{again:?}");
-        for side in Side::BOTH {
-            let said = self.system.server(side).said();
-            assert!(!said.contains('→'), "something moved after all was done: {said}");
-        }
-        self.nothing_is_half_done();
-    }
-
-    /// The tree is what users made of it; answers how many conflict copies there are too many.
-    fn is_as_wanted(&self, nodes: &trees::Nodes) -> usize {
-        let mut found: BTreeMap<String, Want> = BTreeMap::new();
-        for (name, node) in nodes {
-            let want = match node {
-                Node::File { content, .. } => Want::File(content.clone()),
-                Node::Dir { .. } => Want::Dir,
-                Node::Link { target } => Want::Link(target.clone()),
-                Node::Other => panic!("nobody made {name:?}"),
-            };
-            found.insert(String::from_utf8(name.clone()).expect("UTF-8"), want);
-        }
-        for (name, content) in &self.beside {
-            let stem = name.split('.').next().unwrap_or_default();
-            let start = format!("{stem}.conflict-");
-            let is_it = |path: &String, want: &Want| {
-                path.starts_with(&start) && *want == Want::File(content.clone())
-            };
-            let copies: Vec<String> = found
-                .iter()
-                .filter(|(path, want)| is_it(path, want))
-                .map(|it| it.0.clone())
-                .collect();
-            assert_eq!(copies.len(), 1, "what lost `{name}` is beside it: {nodes:?}");
-            found.remove(&copies[0]);
-        }
-        let all = found.len();
-        let written = self.written.lock().expect("no panic");
-        found.retain(|path, want| {
-            let is_written = matches!(want, Want::File(content) if written.contains(content));
-            !(path.contains(".conflict-") && is_written)
-        });
-        assert!(found == self.want, "wanted {:?}\nfound {nodes:?}", self.want.keys());
-        all - found.len()
-    }
-
-    /// Every version that a user wrote is in the tree or in a trash. After a failed call it may
-    /// take a moment until it is there.
-    fn nothing_is_lost(&self, nodes: &trees::Nodes) {
-        let mut lost = self.lost(nodes);
-        let begun = Instant::now();
-        while self.fails && !lost.is_empty() && begun.elapsed() < PATIENCE {
-            sleep(Duration::from_millis(20));
-            lost = self.lost(nodes);
-        }
-        assert!(lost.is_empty(), "lost: {lost:?}");
-    }
-
-    fn lost(&self, nodes: &trees::Nodes) -> Vec<String> {
-        let mut kept: BTreeSet<Vec<u8>> = BTreeSet::new();
-        for node in nodes.values() {
-            if let Node::File { content, .. } = node {
-                kept.insert(content.clone());
-            }
-        }
-        for side in Side::BOTH {
-            let trash = fs::read_dir(self.system.root(side).join(".lab3/trash"));
-            for item in trash.into_iter().flatten().flatten() {
-                kept.extend(fs::read(item.path()));
-            }
-        }
-        let written = self.written.lock().expect("no panic");
-        let given_up = self.given_up.borrow();
-        let lost = written.difference(&given_up).filter(|content| !kept.contains(*content));
-        lost.map(|it| String::from_utf8_lossy(&it[..it.len().min(40)]).into_owned()).collect()
-    }
-
-    fn nothing_is_half_done(&self) {
-        let mut left = self.half_done();
-        let begun = Instant::now();
-        while self.fails && !left.is_empty() && begun.elapsed() < PATIENCE {
-            sleep(Duration::from_millis(20));
-            left = self.half_done();
-        }
-        assert!(left.is_empty(), "half done: {left:?}");
-    }
-
-    /// What is in `stage/` and `pending/`.
-    fn half_done(&self) -> Vec<String> {
-        let mut left = Vec::new();
-        for side in Side::BOTH {
-            for name in ["stage", "pending"] {
-                let path = self.system.root(side).join(".lab3").join(name);
-                let names = fs::read_dir(path).into_iter().flatten().flatten();
-                let names = names.map(|item| item.file_name().to_string_lossy().into_owned());
-                // The mark of the next number stays for ever.
-                let names = names.filter(|name| !name.ends_with(".next"));
-                left.extend(names.map(|item| format!("{name}/{item} of {side}")));
-            }
-        }
-        left
-    }
-
-    /// What A's trash has of a file that was replaced: each version once. One whose record a kill
-    /// came before is there without its name.
-    pub(crate) fn replaced_at_a(&self, name: &str) -> Vec<String> {
-        let trash = trees::trash(&self.system.a);
-        let is_of = |(path, why, _): &(String, String, String)| {
-            path == name && why == "replaced" || path.starts_with("found-in-trash-")
-        };
-        let mut found: Vec<String> = trash.into_iter().filter(is_of).map(|it| it.2).collect();
-        found.sort();
-        found
     }
 
     /// A user sets permissions; both sides have them in the end.

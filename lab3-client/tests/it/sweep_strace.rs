@@ -113,6 +113,19 @@ impl Drop for Strace {
     }
 }
 
+/// Ends whoever traces a process from its start. The process goes on: to be told to end nicely,
+/// `strace` would take it along.
+pub(crate) fn let_go(process: Pid) {
+    let number = process.as_raw_nonzero().get();
+    let status = fs::read_to_string(format!("/proc/{number}/status")).unwrap_or_default();
+    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
+    let tracer = tracer.and_then(|number| Pid::from_raw(number.trim().parse().ok()?));
+    if let Some(tracer) = tracer {
+        let _ = kill_process(tracer, Signal::KILL);
+        until("nobody traces it", || !is_traced(number));
+    }
+}
+
 /// Whether all threads of a process are stopped.
 pub(crate) fn stands_still(process: Pid) -> bool {
     threads(process).keys().all(|number| {
@@ -130,7 +143,9 @@ fn is_traced(number: i32) -> bool {
 /// A server under `strace` from its first call on, and still a child of whoever starts it.
 pub(crate) fn traced(server: &Command, options: &[String]) -> Command {
     let mut command = Command::new("strace");
-    command.args(["-D", "-f", "-qq"]).args(options).arg("--");
+    // `-f` twice would mean one log for each thread.
+    let options = options.iter().filter(|option| *option != "-f");
+    command.args(["-D", "-f", "-qq", "-o", "/dev/null"]).args(options).arg("--");
     command.arg(server.get_program()).args(server.get_args());
     command
 }

@@ -154,7 +154,11 @@ impl PendingDirectory {
         }
         probe(dir).map_err(failed)?;
         for part in &names.parts {
-            fs::remove_file(part).map_err(failed)?;
+            match fs::remove_file(part) {
+                // The probe of a start that was killed: this one's had the same name.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.map_err(failed)?,
+            }
         }
         for (path, error) in bad {
             let aside = free_name(&path);

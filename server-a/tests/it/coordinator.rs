@@ -416,6 +416,25 @@ fn renames_and_saves_of_one_file_are_no_mass_loss() {
 }
 
 #[test]
+fn what_cannot_be_saved_halts_until_it_can_be() {
+    let mut world = agreed(&["f"]);
+    for side in [A, B] {
+        world.sides[side].put(&path("g"), Some(file("the same", 0o644, 1)));
+    }
+    world.chance = Box::new(|| 0);
+    for _ in 0..20 {
+        world.run();
+        world.wake();
+    }
+    assert!(status(&mut world).halted.is_some_and(|why| why.contains("the disk is full")));
+    write(&mut world, A, "f", "edited");
+    world.chance = Box::new(|| 99);
+    world.settle();
+    assert_eq!(status(&mut world).halted, None);
+    assert!(has(&world, B, "f", "edited"));
+}
+
+#[test]
 fn another_replica_halts_and_approval_unites() {
     let mut world = agreed(&["f", "g"]);
     world.disconnect();

@@ -24,6 +24,17 @@ fn a_part_was_never_promised_and_goes() {
 }
 
 #[test]
+fn a_start_that_was_killed_does_not_stop_the_next_one() {
+    let (_root, dir) = fresh();
+    put(&reopen(&dir).directory, 1, b"whole");
+    // What a start tries out, before it took it away again.
+    fs::write(dir.join("00000000000000000000.part"), "").expect("written");
+    let opened = reopen(&dir);
+    assert_eq!((opened.edits.len(), opened.problems.len()), (1, 0));
+    assert!(!fs::exists(dir.join("00000000000000000000.part")).expect("looked"));
+}
+
+#[test]
 fn every_flipped_bit_of_a_header_and_every_cut_is_found_and_set_aside() {
     let (_root, dir) = fresh();
     put(&reopen(&dir).directory, 5, b"content");
