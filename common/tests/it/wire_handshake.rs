@@ -98,13 +98,13 @@ async fn another_version_is_one_clear_line_on_both_sides() {
     let (error, heard) = accepting(&framed(&body)).await;
     assert_eq!(error.to_string(), "the other end speaks protocol version 3, this is version 2");
     let reception: Reception = cbor::from_slice(&heard[4..]).expect("a reception");
-    let reason = "this end speaks protocol version 1, yours is 2".to_owned();
+    let reason = "this end speaks protocol version 2, yours is 3".to_owned();
     assert_eq!(reception, Reception::Refused(reason));
 
     // An acceptor that does not look at ours.
     let body = cbor::to_vec(&Reception::Welcome(later)).expect("writable");
     let error = dialing(framed(&body)).await;
-    assert!(matches!(error, LinkError::Version { theirs: 2, ours: 1 }), "{error}");
+    assert!(matches!(error, LinkError::Version { theirs: 3, ours: 2 }), "{error}");
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ fn listing() -> Vec<ListingRow> {
     vec![
         row("a.txt", 0, State::Agreed),
         row("docs/notes and more.txt", 123_456_789_012, State::OnlyB),
-        ListingRow { kind: common::entry::Kind::Link, ..row("link", 9, State::OnlyA) },
+        ListingRow { kind: Kind::Link, ..row("link", 9, State::OnlyA) },
         row("moving.iso", 4_000_000_000, State::Differs),
         held,
         ListingRow { lock: Some(draining), held: 1, ..row("slow.bin", 7, State::Held) },
