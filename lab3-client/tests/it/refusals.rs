@@ -167,7 +167,7 @@ fn a_peer_of_another_version_is_refused_in_words() {
     system.start_a();
     crate::server::until("the version is named", || {
         let status = system.json(&["status"]);
-        status["b_reason"].as_str().is_some_and(|why| why.contains("version 2"))
+        status["b_reason"].as_str().is_some_and(|why| why.contains("version 3"))
     });
     talk.join().expect("it said so");
     system.start_b();
@@ -178,7 +178,7 @@ fn a_peer_of_another_version_is_refused_in_words() {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("an answer");
     match cbor::from_slice(&answer[4..]).expect("a reception") {
-        Reception::Refused(why) => assert!(why.contains("version 1") && why.contains('2'), "{why}"),
+        Reception::Refused(why) => assert!(why.contains("version 2") && why.contains('3'), "{why}"),
         Reception::Welcome(hello) => panic!("{hello:?}"),
     }
     put(&system.a, "f", "x");
