@@ -204,7 +204,7 @@ fn words(line: &str) -> Vec<String> {
     let either_side = line.contains("notes.");
     let word = |word: &str| match word {
         _ if word.contains(".conflict-") => "conflict".to_owned(),
-        _ if word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit()) => "digest".to_owned(),
+        _ if is_digest(word.trim_end_matches(',')) => "digest".to_owned(),
         _ if word.starts_with("127.0.0.1:") => "address".to_owned(),
         _ if word.starts_with(['…', '/']) => {
             word.rsplit('/').next().unwrap_or_default().to_owned()
@@ -216,4 +216,8 @@ fn words(line: &str) -> Vec<String> {
         _ => word.to_owned(),
     };
     line.split_whitespace().map(word).collect()
+}
+
+fn is_digest(word: &str) -> bool {
+    word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit())
 }
