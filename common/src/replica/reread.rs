@@ -29,12 +29,9 @@ pub(super) fn reread(root: &Root, known: &Known, dirty: impl Fn(RelPath)) -> Rer
         if all.rotten.len() >= NAMED_MAX {
             break;
         }
-        let (directory, name) = match root.parent(&path) {
-            Ok(parent) => parent,
-            Err(_) => {
-                dirty(path);
-                continue;
-            }
+        let Ok((directory, name)) = root.parent(&path) else {
+            dirty(path);
+            continue;
         };
         match content(&directory, name, 0, Some(is_open_for_writing), true) {
             Ok(Content::Whole(now, _)) => {

@@ -206,7 +206,7 @@ fn words(line: &str) -> Vec<String> {
     let either_side = line.contains("notes.");
     let word = |word: &str| match word {
         _ if word.contains(".conflict-") => "conflict".to_owned(),
-        _ if word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit()) => "digest".to_owned(),
+        _ if is_digest(word.trim_end_matches(',')) => "digest".to_owned(),
         "A" | "B" if either_side => "side".to_owned(),
         _ if TrashId::parse(word).is_some() => "id".to_owned(),
         _ if word.starts_with("127.0.0.1:") => "address".to_owned(),
@@ -220,4 +220,8 @@ fn words(line: &str) -> Vec<String> {
         _ => word.to_owned(),
     };
     line.split_whitespace().map(word).collect()
+}
+
+fn is_digest(word: &str) -> bool {
+    word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit())
 }
