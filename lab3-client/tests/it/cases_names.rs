@@ -127,7 +127,7 @@ fn every_name_has_room_for_its_conflict_copy() {
 /// Thousands of names that differ in their last bytes only (N13).
 #[test]
 fn names_with_a_long_common_beginning_are_told_apart() {
-    let count = size(600, 10_000);
+    let count = size(600, 9_999);
     let mut system = System::new().relaxed().losing_up_to(count);
     system.start();
     let name = |n: usize| format!("d/{}{n:05}", "n".repeat(250));
