@@ -121,6 +121,7 @@ fn set_id_and_sticky_bits_stay_where_they_were_set() {
         system.wait();
         assert_eq!(modes(root), [0o2750, 0o1777, 0o4700]);
         put(other, name("shared/f"), "edited");
+        system.wait();
         rename(other, &name("shared"), &name("renamed"));
         system.wait();
         assert_eq!(mode(root, &name("renamed")), 0o2750);

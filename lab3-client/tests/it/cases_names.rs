@@ -8,7 +8,8 @@ use std::os::unix::ffi::OsStringExt as _;
 use common::side::Side;
 
 use crate::real::{agree, size};
-use crate::system::System;
+use crate::server::until;
+use crate::system::{System, skip};
 use crate::trees::{self, Node, put, put_at, remove, rename, text};
 
 /// Names that another program, another file system, a reader or we ourselves could take for
@@ -126,7 +127,7 @@ fn every_name_has_room_for_its_conflict_copy() {
 /// Thousands of names that differ in their last bytes only (N13).
 #[test]
 fn names_with_a_long_common_beginning_are_told_apart() {
-    let count = size(600, 10_000);
+    let count = size(600, 9_999);
     let mut system = System::new().relaxed().losing_up_to(count);
     system.start();
     let name = |n: usize| format!("d/{}{n:05}", "n".repeat(250));
@@ -142,6 +143,46 @@ fn names_with_a_long_common_beginning_are_told_apart() {
     assert_eq!(text(&system.a, &name(3)).as_deref(), Some("edited 3"));
     assert_eq!(text(&system.b, &name(4)), None);
     assert_eq!(text(&system.b, &name(5)).as_deref(), Some("5"));
+}
+
+/// A name that the other side's file system does not take is named with its reason and kept where
+/// it is, with all that is in a directory of that name; the rest goes on; under a name that fits it
+/// arrives (N14).
+#[test]
+fn a_name_too_long_for_the_other_side_is_named_and_kept() {
+    const LONG: &str = "too-long-for-the-other-side";
+    let test = "a_name_too_long_for_the_other_side_is_named_and_kept";
+    // Every rename to that name fails as it would there.
+    let tracing = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-P", LONG];
+    let renames = ["-e", "inject=renameat2,renameat,rename:error=ENAMETOOLONG"];
+    let can =
+        std::process::Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
+    if !can.is_ok_and(|status| status.success()) {
+        return skip(test, "needs strace");
+    }
+    for (here, there) in [(Side::A, Side::B), (Side::B, Side::A)] {
+        let mut system = System::new();
+        system.through[there] = tracing.iter().chain(&renames).map(ToString::to_string).collect();
+        system.start();
+        let (root, other) = (system.root(here), system.root(there));
+        put(root, LONG, "x");
+        put(root, format!("d/{LONG}/f"), "in a directory");
+        put(root, "d/other", "y");
+        until("the rest goes on", || text(other, "d/other").is_some());
+        until("both are named", || {
+            let named = system.named();
+            [LONG.to_owned(), format!("d/{LONG}")]
+                .iter()
+                .all(|path| named.get(path).is_some_and(|why| why.contains("name too long")))
+        });
+        assert_eq!(text(root, LONG).as_deref(), Some("x"));
+        assert!(!other.join(LONG).exists() && !other.join("d").join(LONG).exists());
+        assert_eq!(system.lab3(&["wait", "--timeout", "1s"]).code, 5);
+        rename(root, LONG, "short");
+        rename(root, &format!("d/{LONG}"), "d/short");
+        until("it goes on", || system.lab3(&["wait", "--timeout", "5s"]).code == 0);
+        system.agree_on(&[("d/other", "y"), ("d/short/f", "in a directory"), ("short", "x")]);
+    }
 }
 
 /// A path as long as the kernel takes one from a program, and one byte around it: made, edited,

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 use crate::cases_moves::exchange;
 use crate::cases_special::Mounted;
-use crate::real::size;
+use crate::real::{settle, size};
 use crate::server::{Server, until};
 use crate::system::{System, is_root, skip};
 use crate::trees::{self, Node, put, remove, rename, text};
@@ -68,6 +68,7 @@ fn more_events_than_the_kernel_keeps_are_made_up_for() {
         system.server(side).signal(Signal::STOP);
         let made = flood(system.root(side), "flood");
         system.server(side).signal(Signal::CONT);
+        settle(&system);
         assert_eq!(files(&system.agree()), made + 3);
         for side in Side::BOTH {
             let said = system.server(side).said();
@@ -120,6 +121,7 @@ fn more_events_than_the_kernel_keeps_during_the_first_scan_are_made_up_for() {
             Side::A => (system.server_a, _) = (Some(server), system.start_b()),
             Side::B => (system.server_b, _) = (Some(server), system.start_a()),
         }
+        settle(&system);
         assert_eq!(files(&system.agree()), made + directories + 2);
         put(system.root(side), "flood/late/7/deeper/f", "watched");
         system.agree();

@@ -148,26 +148,30 @@ fn what_cannot_be_read_is_not_deleted() {
     chmod(system.dir.path(), ".", 0o755);
     std::os::unix::fs::chown(&system.b, Some(65_534), Some(65_534)).expect("given away");
     system.start();
-    for name in ["d/1", "d/sub/2", "f", "other"] {
+    for name in ["d/1", "d/sub/2", "f", "gone", "other"] {
         put(&system.a, name, name);
     }
     system.agree();
     chmod(&system.b, "d", 0o000);
     chmod(&system.b, "f", 0o000);
+    chmod(&system.b, "gone", 0o000);
     put(&system.b, "other", "goes on");
     until("the rest goes on", || text(&system.a, "other").as_deref() == Some("goes on"));
     until("it is listed", || {
         let problems = system.json(&["status"])["problems"].to_string();
-        problems.contains("\"path\":\"d\"") && problems.contains("\"path\":\"f\"")
+        ["d", "f", "gone"].iter().all(|name| problems.contains(&format!("\"path\":\"{name}\"")))
     });
     for name in ["d/1", "d/sub/2", "f"] {
         assert_eq!(text(&system.a, name).as_deref(), Some(name));
     }
     put(&system.a, "f", "edited at a");
+    remove(&system.a, "gone");
     let waited = system.lab3(&["wait", "--timeout", "3s"]);
     assert_eq!(waited.code, 5, "{waited:?}");
     assert_eq!(text(&system.a, "f").as_deref(), Some("edited at a"));
     assert_eq!(text(&system.b, "f").as_deref(), Some("f"), "root still reads it");
+    assert_eq!(text(&system.b, "gone").as_deref(), Some("gone"), "nobody knows what it is");
+    chmod(&system.b, "gone", 0o644);
     chmod(&system.b, "d", 0o755);
     chmod(&system.b, "f", 0o644);
     until("it can be read again", || system.lab3(&["wait", "--timeout", "5s"]).code == 0);
