@@ -1,4 +1,5 @@
-//! The few calls that have no safe wrapper: file leases, and the signal that comes with them.
+//! The few calls that have no safe wrapper: file leases, the signal that comes with them, and the
+//! order to begin writing.
 //!
 //! A read lease is granted only while nobody has the file open for writing, not even through
 //! another name or a mapping. That answers the one question that no stat call answers. While a
@@ -61,6 +62,13 @@ pub fn ignore_sigio() {
         // SAFETY: SIG_IGN installs no handler, so no code of ours runs in signal context.
         unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
     });
+}
+
+/// Orders the kernel to begin writing a file's content, and does not wait for it. A file system that
+/// keeps content before names then never shows the name of a version without its content.
+pub fn begin_writing(file: &File) {
+    // SAFETY: the call takes numbers only, and the descriptor is open while `file` is borrowed.
+    let _ = unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
 }
 
 fn set(file: &File, kind: libc::c_int) -> io::Result<()> {

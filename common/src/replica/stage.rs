@@ -21,6 +21,7 @@ use crate::replica::note;
 use crate::replica::root::{stamp_of, stat_at};
 use crate::replica::stamp::Stamp;
 use crate::replica::step::{Step, StepError};
+use crate::sys::begin_writing;
 use crate::time::Timestamp;
 
 /// Aligned runs of zero bytes of this length become holes.
@@ -206,6 +207,9 @@ impl StagedFile {
             .step("set the time of the staged file")?;
         if durable {
             self.file.sync_all().step("flush the staged file")?;
+        } else {
+            // After a power cut its name must not stand for nothing, which would pass for an edit.
+            begin_writing(&self.file);
         }
         let stat = rustix::fs::fstat(&self.file).step("look at the staged file")?;
         Ok(Staged { name: self.name, stamp: stamp_of(&stat) })
