@@ -228,7 +228,7 @@ impl World {
 
 /// What is below a directory of a root; nothing when it is not there.
 pub(crate) fn below(root: &Path, name: &str) -> Nodes {
-    let directory: PathBuf = root.join(name);
+    let directory: PathBuf = if name.is_empty() { root.to_owned() } else { root.join(name) };
     if directory.exists() { trees::read(&directory) } else { Nodes::new() }
 }
 
