@@ -64,11 +64,14 @@ pub fn ignore_sigio() {
     });
 }
 
-/// Orders the kernel to begin writing a file's content, and does not wait for it. A file system that
-/// keeps content before names then never shows the name of a version without its content.
-pub fn begin_writing(file: &File) {
+/// Orders the kernel to write a file's content, and waits for it or not. That is no flush: neither
+/// the disk's own memory nor names are written, so it costs little.
+pub fn write_out(file: &File, wait: bool) {
+    let after = if wait { libc::SYNC_FILE_RANGE_WAIT_AFTER } else { 0 };
+    let how = libc::SYNC_FILE_RANGE_WRITE | after;
+    // A failure is found by the flush, where there is one.
     // SAFETY: the call takes numbers only, and the descriptor is open while `file` is borrowed.
-    let _ = unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
+    let _ = unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, how) };
 }
 
 fn set(file: &File, kind: libc::c_int) -> io::Result<()> {

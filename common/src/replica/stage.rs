@@ -18,10 +18,10 @@ use crate::digest::{Digest, Hasher};
 use crate::entry::{self, Entry};
 use crate::replica::examine::digest_of;
 use crate::replica::note;
-use crate::replica::root::{stamp_of, stat_at};
+use crate::replica::root::{open_file_at, stamp_of, stat_at};
 use crate::replica::stamp::Stamp;
 use crate::replica::step::{Step, StepError};
-use crate::sys::begin_writing;
+use crate::sys::write_out;
 use crate::time::Timestamp;
 
 /// Aligned runs of zero bytes of this length become holes.
@@ -149,6 +149,14 @@ impl Stage {
         note::names(self.handle())
     }
 
+    /// Waits until the content of something staged has left for the disk.
+    pub(super) fn written(&self, staged: &Staged) {
+        // What cannot be opened is a link or a directory.
+        if let Ok(file) = open_file_at(self.handle(), &staged.name) {
+            write_out(&file, true);
+        }
+    }
+
     fn look(&self, name: Vec<u8>) -> Result<Staged, StepError> {
         let stamp = stat_at(self.handle(), &name)
             .and_then(|s| s.ok_or_else(|| io::ErrorKind::NotFound.into()))
@@ -208,8 +216,7 @@ impl StagedFile {
         if durable {
             self.file.sync_all().step("flush the staged file")?;
         } else {
-            // After a power cut its name must not stand for nothing, which would pass for an edit.
-            begin_writing(&self.file);
+            write_out(&self.file, false);
         }
         let stat = rustix::fs::fstat(&self.file).step("look at the staged file")?;
         Ok(Staged { name: self.name, stamp: stamp_of(&stat) })
