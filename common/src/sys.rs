@@ -1,4 +1,5 @@
-//! The few calls that have no safe wrapper: file leases, and the signal that comes with them.
+//! The few calls that have no safe wrapper: file leases, the signal that comes with them, and the
+//! order to begin writing.
 //!
 //! A read lease is granted only while nobody has the file open for writing, not even through
 //! another name or a mapping. That answers the one question that no stat call answers. While a
@@ -41,6 +42,16 @@ pub fn ignore_sigio() {
         // SAFETY: SIG_IGN installs no handler, so no code of ours runs in signal context.
         unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
     });
+}
+
+/// Orders the kernel to write a file's content, and waits for it or not. That is no flush: neither
+/// the disk's own memory nor names are written, so it costs little.
+pub fn write_out(file: BorrowedFd<'_>, wait: bool) {
+    let after = if wait { libc::SYNC_FILE_RANGE_WAIT_AFTER } else { 0 };
+    let how = libc::SYNC_FILE_RANGE_WRITE | after;
+    // A failure is found by the flush, where there is one.
+    // SAFETY: the call takes numbers only, and the descriptor is open while `file` is borrowed.
+    let _ = unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, how) };
 }
 
 fn set_lease(file: BorrowedFd<'_>, kind: libc::c_int) -> io::Result<()> {

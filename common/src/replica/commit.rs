@@ -95,6 +95,12 @@ impl Committer {
             // After a failed flush no page can be believed: what was staged is bad.
             states = states.into_iter().map(|state| self.abandon(state, &e)).collect();
         }
+        for state in states.iter().filter(|_| !strict) {
+            // After a power cut a name must not stand for zeros, which would pass for an edit.
+            if let State::Ready(_, Some(staged)) = state {
+                self.publisher.stage.written(staged);
+            }
+        }
         let mut touched = Touched::default();
         let answers: Vec<Answer> = jobs
             .iter()

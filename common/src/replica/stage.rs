@@ -13,9 +13,10 @@ use crate::digest::{Digest, Hasher};
 use crate::entry::{self, Entry};
 use crate::replica::disk::{Handle, Open};
 use crate::replica::examine::digest_of;
-use crate::replica::root::stat_at;
+use crate::replica::root::{open_file_at, stat_at};
 use crate::replica::stamp::Stamp;
 use crate::replica::step::{Step, StepError};
+use crate::sys::write_out;
 
 /// Aligned runs of zero bytes of this length become holes.
 const HOLE_BYTES_MIN: usize = 4096;
@@ -132,6 +133,16 @@ impl Stage {
         Ok(self.dir.names()?)
     }
 
+    /// Waits until the content of something staged has left for the disk.
+    pub(super) fn written(&self, staged: &Staged) {
+        // What cannot be opened is a link or a directory.
+        if let Ok(file) = open_file_at(self.handle(), &staged.name)
+            && let Some(file) = file.descriptor()
+        {
+            write_out(file, true);
+        }
+    }
+
     fn look(&self, name: Vec<u8>) -> Result<Staged, StepError> {
         let stamp = stat_at(self.handle(), &name)
             .and_then(|s| s.ok_or_else(|| io::ErrorKind::NotFound.into()))
@@ -189,6 +200,8 @@ impl StagedFile {
         self.file.set_modified(file.modified).step("set the time of the staged file")?;
         if durable {
             self.file.sync().step("flush the staged file")?;
+        } else if let Some(file) = self.file.descriptor() {
+            write_out(file, false);
         }
         let stamp = self.file.stat().step("look at the staged file")?;
         Ok(Staged { name: self.name, stamp })

@@ -45,6 +45,7 @@ mod matrix;
 mod moves;
 mod power;
 mod power_acts;
+mod power_again;
 mod power_disk;
 mod power_locks;
 mod power_stop;

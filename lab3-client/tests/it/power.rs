@@ -228,7 +228,7 @@ impl World {
 
 /// What is below a directory of a root; nothing when it is not there.
 pub(crate) fn below(root: &Path, name: &str) -> Nodes {
-    let directory: PathBuf = root.join(name);
+    let directory: PathBuf = if name.is_empty() { root.to_owned() } else { root.join(name) };
     if directory.exists() { trees::read(&directory) } else { Nodes::new() }
 }
 
@@ -321,7 +321,7 @@ fn honest(world: &World, name: &str, before: &Nodes, after: &Nodes, stopped: boo
         }
         let mut said = BTreeSet::new();
         for (path, entry) in &archive {
-            let path = path[name.len() + 1..].as_bytes();
+            let path = &path.as_bytes()[name.len() + 1..];
             said.insert(path.to_vec());
             let digest = entry.as_file().map(|file| file.digest);
             let is = |nodes: &Nodes| {

@@ -54,14 +54,19 @@ impl Stop {
 
     /// Whether it is stopped now, with all its threads.
     pub(crate) fn has_stopped(&self) -> bool {
-        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.pid)) else { return false };
-        let mut tasks = tasks.filter_map(Result::ok);
-        tasks.all(|task| {
-            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-            let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest).trim_start();
-            after.starts_with(['T', 't'])
-        })
+        is_stopped(self.pid)
     }
+}
+
+/// Whether all threads of a process are stopped.
+pub(crate) fn is_stopped(pid: i32) -> bool {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    let mut tasks = tasks.filter_map(Result::ok);
+    tasks.all(|task| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest).trim_start();
+        after.starts_with(['T', 't'])
+    })
 }
 
 impl Drop for Stop {

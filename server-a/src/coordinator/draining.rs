@@ -359,7 +359,12 @@ impl Coordinator {
         let Some(drain) = self.drains.get_mut(&id) else { return };
         drain.busy = true;
         drain.leaving.insert(edit.seq, keep);
-        out.push(Action::Discard { seq: edit.seq, keep, edit });
+        if keep && self.queue.last_of(&edit.path).is_some_and(|last| last.seq == edit.seq) {
+            // Once it has left, a stop must not make an edit of it that A has yet to take.
+            self.declined.push(edit);
+        } else {
+            out.push(Action::Discard { seq: edit.seq, keep, edit });
+        }
     }
 
     pub(super) fn discarded(

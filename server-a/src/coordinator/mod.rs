@@ -45,7 +45,7 @@ use common::wire::client::{Answer, Link};
 use common::wire::message::{Condition, Order, OrderId, Peer};
 
 use crate::locks::LockTable;
-use crate::pending::queue::PendingQueue;
+use crate::pending::queue::{HeldEdit, PendingQueue};
 use action::{Action, ArchiveRow, Batch, Note};
 use births::Births;
 use checks::Checks;
@@ -88,6 +88,8 @@ struct Saving {
     batch: Batch,
     /// What clients hear when it is durable.
     answers: Vec<(ClientId, Answer)>,
+    /// What leaves the pending directory when it is durable.
+    declined: Vec<HeldEdit>,
 }
 
 /// The one that decides.
@@ -141,6 +143,8 @@ pub struct Coordinator {
     /// When it is tried again to save, after that failed.
     save_at: Option<Moment>,
     unsaved: Batch,
+    /// Held edits that A declined, the last of their paths: the archive says so before they go.
+    declined: Vec<HeldEdit>,
     next_id: u64,
     alarm: Option<Moment>,
     checks: Checks,
@@ -198,6 +202,7 @@ impl Coordinator {
             prove_at: None,
             save_at: None,
             unsaved: Batch::default(),
+            declined: Vec::new(),
             next_id: 1,
             alarm: None,
             checks: Checks::default(),
@@ -351,6 +356,7 @@ impl Coordinator {
         let batch = &self.unsaved;
         let nothing = batch.archive.is_empty() && !batch.forget;
         let nothing = nothing && batch.locks.is_none() && batch.peer.is_none();
+        let nothing = nothing && self.declined.is_empty();
         // What could not be saved is kept for the next try, or until somebody needs it.
         let is_due = self.save_at.is_some_and(|at| at <= self.now.moment);
         let kept = (nothing || self.cannot_save()) && !is_due;
@@ -358,22 +364,31 @@ impl Coordinator {
             return;
         }
         self.save_at = None;
-        let batch = std::mem::take(&mut self.unsaved);
+        let mut batch = std::mem::take(&mut self.unsaved);
+        let declined = std::mem::take(&mut self.declined);
+        batch.archive.extend(declined.iter().map(|edit| ArchiveRow {
+            path: edit.path.clone(),
+            entry: edit.after.clone(),
+            source: Some(Side::A),
+        }));
         self.next_id += 1;
         let id = SaveId(self.next_id);
         let answers = self.desk.take_unsaved();
-        self.saves.insert(id, Saving { batch: batch.clone(), answers });
+        self.saves.insert(id, Saving { batch: batch.clone(), answers, declined });
         out.push(Action::Save(id, batch));
     }
 
     fn saved(&mut self, id: SaveId, result: Result<(), String>, out: &mut Vec<Action>) {
-        let Some(Saving { batch, answers }) = self.saves.remove(&id) else { return };
+        let Some(Saving { batch, answers, declined }) = self.saves.remove(&id) else { return };
         match result {
             Ok(()) => {
                 self.can_save_again(out);
                 out.extend(answers.into_iter().map(|(to, answer)| Action::Answer(to, answer)));
+                let discard = |edit: HeldEdit| Action::Discard { seq: edit.seq, keep: true, edit };
+                out.extend(declined.into_iter().map(discard));
             }
             Err(reason) => {
+                self.declined.extend(declined);
                 for (client, _) in answers {
                     out.push(Action::Answer(client, desk::cannot_save(&reason)));
                 }

@@ -112,6 +112,37 @@ fn a_crash_between_commit_and_discard_applies_nothing_twice() {
 }
 
 #[test]
+fn a_crash_in_the_middle_of_discarding_applies_nothing() {
+    for (mode, stop) in [DrainMode::Discard, DrainMode::KeepA]
+        .into_iter()
+        .flat_map(|mode| (0..40).map(move |stop| (mode, stop)))
+    {
+        let mut world = agreed(&["f"]);
+        lock(&mut world, "f");
+        edits(&mut world, "f", &["1", "2"]);
+        world.request(release("f", mode));
+        for n in 0..stop {
+            match n % 3 {
+                0 => world.run_order(A) | world.run_order(B),
+                1 => world.run_report(A) | world.run_report(B),
+                _ => world.run_shell(),
+            };
+        }
+        world.restart_a(stop % 2 == 0);
+        world.connect();
+        world.settle();
+        if !world.coordinator.locks().is_empty() {
+            unlock(&mut world, "f", mode);
+        }
+        assert_equal(&world);
+        assert!(has(&world, B, "f", "f"), "{mode:?} stopped after {stop}");
+        let copies = if mode == DrainMode::KeepA { 1 } else { 0 };
+        assert_eq!(names(&world, A).len(), 1 + copies, "{mode:?} stopped after {stop}");
+        assert!(world.durable.pending.is_empty());
+    }
+}
+
+#[test]
 fn a_lock_and_its_held_edits_survive_restarts_of_both() {
     let mut world = agreed(&["f"]);
     let row = lock(&mut world, "f");
