@@ -63,14 +63,19 @@ fn carry_out(cli: Cli, out: &mut Output) -> Result<Exit, Failure> {
     let request = request(command, shown.as_ref())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let end = runtime.block_on(async {
-        let mut answers = ask(&server, &request, HANDSHAKE_TIME).await?;
-        match &request {
+        let mut answers = ask(&server, &request, &holder(), HANDSHAKE_TIME).await?;
+        let end = match &request {
             Request::List => {
-                listing::print(&mut answers, shown.as_ref(), json, out).await?;
-                Ok(Exit::Done)
+                let end = listing::print(&mut answers, shown.as_ref(), json, out).await;
+                end.map(|()| Exit::Done)
             }
-            request => print(&answer(&mut answers, request).await?, json, out),
-        }
+            request => match answer(&mut answers, request).await {
+                Ok(answer) => print(&answer, json, out),
+                Err(failure) => Err(failure),
+            },
+        };
+        say(&words::broken(answers.broken()));
+        end
     });
     // A name that is still being looked up must not hold the end of the program.
     runtime.shutdown_background();
@@ -120,7 +125,7 @@ fn print(answer: &Answer, as_json: bool, out: &mut Output) -> Result<Exit, Failu
             out.text(&if as_json { json::done(line) } else { words::safe(line) + "\n" })?;
         }
         Answer::Refused(refusal) => return Err(refusal.clone().into()),
-        Answer::Listing(_) => return Err(Failure::unexpected()),
+        Answer::Listing(_) | Answer::Broken(_) => return Err(Failure::unexpected()),
     }
     Ok(Exit::Done)
 }

@@ -8,9 +8,9 @@ use common::problem::{Problem, ProblemKind};
 use common::side::Side;
 use common::time::Timestamp;
 use common::wire::client::{
-    Answer, DrainMode, Generation, HeldOp, HeldRow, Link, ListingPart, ListingRow, LockRow,
-    PathStatus, ProblemRow, Receipt, Refusal, RefusalKind, Request, State, Status, Target, Waited,
-    WaitingRow,
+    Answer, BrokenRow, DrainMode, Generation, HeldOp, HeldRow, Link, ListingPart, ListingRow,
+    LockRow, PathStatus, ProblemRow, Receipt, Refusal, RefusalKind, Request, State, Status, Target,
+    Waited, WaitingRow,
 };
 use common::wire::message::{
     Ask, AskId, Chunk, Condition, Content, Give, Given, Hello, Observation, Order, OrderId,
@@ -281,6 +281,8 @@ pub(crate) fn answers(golden: &mut Golden) {
         message: "`report.txt` is locked by bob@mill".to_owned(),
         hint: Some("`--force` breaks the lock".to_owned()),
     };
+    let (by, at) = ("bob@mill".to_owned(), time());
+    let broken = vec![BrokenRow { path: path("report.txt"), by, at }];
     for (name, answer) in [
         ("answer_listing", listing()),
         ("answer_locked", Answer::Locked(lock_row())),
@@ -293,6 +295,7 @@ pub(crate) fn answers(golden: &mut Golden) {
         ("answer_waited_late", Answer::Waited(late)),
         ("answer_done", Answer::Done("scanning".to_owned())),
         ("answer_refused", Answer::Refused(refusal)),
+        ("answer_broken", Answer::Broken(broken)),
     ] {
         golden.add(name, &answer);
     }

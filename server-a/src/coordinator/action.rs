@@ -8,6 +8,7 @@ use common::time::Moment;
 use common::wire::client::Answer;
 use common::wire::message::{Order, Peer};
 
+use crate::broken::Broken;
 use crate::coordinator::event::{ClientId, SaveId};
 use crate::locks::LockTable;
 use crate::pending::queue::HeldEdit;
@@ -47,6 +48,8 @@ pub struct Batch {
     pub forget: bool,
     /// The locks, when they changed.
     pub locks: Option<LockTable>,
+    /// The broken locks whose holders have not heard of it, when they changed.
+    pub broken: Option<Broken>,
     /// The replica of B that the archive is about, when it changed.
     pub peer: Option<Peer>,
 }

@@ -35,6 +35,7 @@ use common::tree::Tree;
 use common::wire::client::{Answer, Link};
 use common::wire::message::{Condition, Order, OrderId, Peer};
 
+use crate::broken::Broken;
 use crate::locks::LockTable;
 use crate::pending::queue::PendingQueue;
 use action::{Action, ArchiveRow, Batch, Note};
@@ -57,6 +58,8 @@ pub struct Remembered {
     pub peer: Option<Peer>,
     /// The locks.
     pub locks: LockTable,
+    /// The broken locks whose holders have not heard of it.
+    pub broken: Broken,
     /// The held edits, from the pending directory.
     pub queue: PendingQueue,
     /// A number that no earlier run had.
@@ -111,6 +114,7 @@ pub struct Coordinator {
     /// What comes back from a side's trash.
     restores: BTreeMap<RelPath, (Side, Entry)>,
     locks: LockTable,
+    broken: Broken,
     queue: PendingQueue,
     holds: Holds,
     drains: BTreeMap<u64, Drain>,
@@ -132,7 +136,7 @@ impl Coordinator {
     /// Starts with what was remembered. Nothing moves before both sides have told what they have.
     #[must_use]
     pub fn new(remembered: Remembered) -> Coordinator {
-        let Remembered { archive, peer, locks, queue, epoch, limits } = remembered;
+        let Remembered { archive, peer, locks, broken, queue, epoch, limits } = remembered;
         Coordinator {
             epoch,
             number: 0,
@@ -160,6 +164,7 @@ impl Coordinator {
             files: count_files(&archive),
             restores: BTreeMap::new(),
             locks,
+            broken,
             queue,
             holds: Holds::default(),
             drains: BTreeMap::new(),
@@ -194,6 +199,7 @@ impl Coordinator {
             Event::NotDurable(paths) => self.not_durable(paths),
             Event::Held(seq, result) => self.held(seq, result, out),
             Event::Discarded(seq, result) => self.discarded(seq, result, out),
+            Event::Greeted(client, holder) => self.greeted(client, &holder, out),
             Event::Asked(client, request) => self.asked(client, request, out),
             Event::More(client) => self.more(client, out),
             Event::ClientGone(client) => self.desk.forget(client),
@@ -307,6 +313,7 @@ impl Coordinator {
         let batch = &self.unsaved;
         let nothing = batch.archive.is_empty() && !batch.forget;
         let nothing = nothing && batch.locks.is_none() && batch.peer.is_none();
+        let nothing = nothing && batch.broken.is_none();
         // What could not be saved is kept until somebody has looked, or somebody else needs it.
         if (nothing || self.cannot_save()) && !self.desk.has_unsaved() {
             return;
@@ -353,6 +360,9 @@ impl Coordinator {
         );
         if batch.locks.is_some() {
             unsaved.locks = Some(self.locks.clone());
+        }
+        if batch.broken.is_some() {
+            unsaved.broken = Some(self.broken.clone());
         }
         unsaved.peer = batch.peer.and(self.peer).or(unsaved.peer);
     }

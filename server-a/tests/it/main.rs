@@ -8,6 +8,7 @@
 
 mod broken_links;
 mod coordinator;
+mod fire_steps;
 mod locked;
 mod locks_model;
 mod locks_overlap;
