@@ -1,7 +1,7 @@
 //! Server A: it watches its directory, decides for both sides, and serves the clients.
 //!
-//! Pure: `coordinator`, `locks`, `broken`, `pending::queue`. The rest is the shell that carries out what
-//! they decide: `driver` owns the coordinator, `peer` is the link to B, `clients` the door for
+//! Pure: `coordinator`, `locks`, `broken`, `pending::queue`. The rest is the shell that carries out
+//! what they decide: `driver` owns the coordinator, `peer` is the link to B, `clients` the door for
 //! `lab3`, `contents` finds bytes, `keeper` and `saver` write down. See `docs/architecture.md`.
 
 pub mod broken;
