@@ -7,7 +7,7 @@
 use std::io;
 use std::time::Duration;
 
-use common::wire::client::{Answer, Request};
+use common::wire::client::{Answer, BrokenRow, Request, holder_feature};
 use common::wire::connection::{Incoming, LinkError, Outgoing};
 use common::wire::handshake::connect;
 use common::wire::message::{Hello, Role};
@@ -88,6 +88,7 @@ impl RequestError {
 pub struct Answers {
     server: String,
     incoming: Incoming<Answer, TcpStream>,
+    broken: Vec<BrokenRow>,
     // Dropping it would tell server A that this client has gone.
     _outgoing: Outgoing<Request>,
 }
@@ -96,10 +97,12 @@ pub struct Answers {
 pub async fn ask(
     server: &str,
     request: &Request,
+    holder: &str,
     within: Duration,
 ) -> Result<Answers, RequestError> {
     let server = server.to_owned();
-    let hello = Hello::new(Role::Client, None);
+    let mut hello = Hello::new(Role::Client, None);
+    hello.features.extend(holder_feature(holder));
     let (connection, theirs) = match connect(&server, &hello, within).await {
         Ok(connected) => connected,
         Err(LinkError::Connect(source)) => {
@@ -112,7 +115,7 @@ pub async fn ask(
     }
     let (outgoing, incoming) = connection.start();
     match outgoing.send(request) {
-        Ok(()) => Ok(Answers { server, incoming, _outgoing: outgoing }),
+        Ok(()) => Ok(Answers { server, incoming, broken: Vec::new(), _outgoing: outgoing }),
         Err(source) => Err(RequestError::Broken { server, source }),
     }
 }
@@ -120,8 +123,21 @@ pub async fn ask(
 impl Answers {
     /// The next answer.
     pub async fn next(&mut self) -> Result<Answer, RequestError> {
-        let answer = self.incoming.next().await;
-        answer.map_err(|source| RequestError::Broken { server: self.server.clone(), source })
+        loop {
+            match self.incoming.next().await {
+                Ok(Answer::Broken(rows)) => self.broken.extend(rows),
+                Ok(answer) => return Ok(answer),
+                Err(source) => {
+                    return Err(RequestError::Broken { server: self.server.clone(), source });
+                }
+            }
+        }
+    }
+
+    /// Locks of the one who asked that another broke, as far as server A has told.
+    #[must_use]
+    pub fn broken(&self) -> &[BrokenRow] {
+        &self.broken
     }
 
     /// The next answer, unless it takes longer.

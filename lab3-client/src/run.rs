@@ -66,17 +66,22 @@ fn carry_out(cli: Cli, out: &mut Output) -> Result<Exit, Failure> {
     let request = request(command, shown.as_ref(), &memory)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let end = runtime.block_on(async {
-        let mut answers = ask(&server, &request, HANDSHAKE_TIME).await?;
-        match &request {
+        let mut answers = ask(&server, &request, &holder(), HANDSHAKE_TIME).await?;
+        let end = match &request {
             Request::List => {
-                listing::print(&mut answers, shown.as_ref(), json, out).await?;
-                Ok(Exit::Done)
+                let end = listing::print(&mut answers, shown.as_ref(), json, out).await;
+                end.map(|()| Exit::Done)
             }
             Request::Trash { .. } => kept::print_trash(&mut answers, &memory, json, out).await,
             Request::Conflicts => kept::print_conflicts(&mut answers, &memory, json, out).await,
             Request::Resolve(_) => kept::print_resolved(&mut answers, json, out).await,
-            request => print(&answer(&mut answers, request).await?, json, out),
-        }
+            request => match answer(&mut answers, request).await {
+                Ok(answer) => print(&answer, json, out),
+                Err(failure) => Err(failure),
+            },
+        };
+        say(&words::broken(answers.broken()));
+        end
     });
     // A name that is still being looked up must not hold the end of the program.
     runtime.shutdown_background();
@@ -138,7 +143,7 @@ fn print(answer: &Answer, as_json: bool, out: &mut Output) -> Result<Exit, Failu
         }
         Answer::Refused(refusal) => return Err(refusal.clone().into()),
         Answer::Restored(restored) => kept::print_restored(restored, as_json, out)?,
-        Answer::Listing(_) | Answer::Trash(_) | Answer::Conflicts(_) | Answer::Resolved(_) => {
+        Answer::Listing(_) | Answer::Trash(_) | Answer::Conflicts(_) | Answer::Resolved(_) | Answer::Broken(_) => {
             return Err(Failure::unexpected());
         }
     }

@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 
 use common::path::escape;
 use common::wire::client::{
-    DrainMode, HeldOp, HeldRow, Link, ListingRow, LockRow, Receipt, State, Waited, WaitingRow,
+    BrokenRow, DrainMode, HeldOp, HeldRow, Link, ListingRow, LockRow, Receipt, State, Waited,
+    WaitingRow,
 };
 
 use crate::table::{Column, numbers, render, words};
@@ -36,6 +37,16 @@ const HELD: &[Column] =
 pub fn safe(text: &str) -> String {
     let parts: Vec<String> = text.split('\\').map(|part| escape(part.as_bytes())).collect();
     parts.join("\\")
+}
+
+/// Locks that another broke, a line each, for stderr.
+#[must_use]
+pub fn broken(rows: &[BrokenRow]) -> String {
+    let line = |row: &BrokenRow| {
+        let (path, by, at) = (&row.path, safe(&row.by), row.at.local());
+        format!("lab3: your lock of `{path}` was broken by {by} at {at}\n")
+    };
+    rows.iter().map(line).collect()
 }
 
 /// The cells of a row of the listing.

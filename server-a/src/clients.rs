@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
-use common::wire::client::{Answer, Request};
+use common::wire::client::{Answer, Request, told_holder};
 use common::wire::connection::{Incoming, Outgoing};
 use common::wire::handshake::{HANDSHAKE_TIME, greet, tune};
 use common::wire::message::{Hello, Role};
@@ -97,7 +97,7 @@ pub(crate) async fn serve(
 }
 
 async fn attend(stream: TcpStream, desk: &Desk, tell: &(impl Fn(Event) + Sync)) -> Result<()> {
-    let (connection, _) = greet(stream, HANDSHAKE_TIME, |hello| match hello.role {
+    let (connection, hello) = greet(stream, HANDSHAKE_TIME, |hello| match hello.role {
         Role::Client => Ok(Hello::new(Role::Coordinator, None)),
         Role::Coordinator | Role::Agent => {
             Err("this is server A's door for clients: servers meet at server B".to_string())
@@ -107,6 +107,9 @@ async fn attend(stream: TcpStream, desk: &Desk, tell: &(impl Fn(Event) + Sync)) 
     let (outgoing, mut incoming) = connection.start::<Answer, Request>();
     let request = timeout(REQUEST_TIME, incoming.next()).await??;
     let (client, told) = desk.enter();
+    if let Some(holder) = told_holder(&hello.features) {
+        tell(Event::Greeted(client, holder));
+    }
     tell(Event::Asked(client, request));
     let end = converse(client, told, &outgoing, &mut incoming, tell).await;
     desk.leave(client);
@@ -129,8 +132,12 @@ async fn converse(
             _ = incoming.next() => None,
         };
         let Some(answer) = answer else { return Ok(()) };
+        let is_aside = matches!(answer, Answer::Broken(_));
         let more = answer.is_followed();
         outgoing.send_bulk(&answer).await?;
+        if is_aside {
+            continue;
+        }
         if !more {
             return Ok(());
         }

@@ -1,9 +1,10 @@
 //! Server A: it watches its directory, decides for both sides, and serves the clients.
 //!
-//! Pure: `coordinator`, `locks`, `pending::queue`. The rest is the shell that carries out what
-//! they decide: `driver` owns the coordinator, `peer` is the link to B, `clients` the door for
+//! Pure: `coordinator`, `locks`, `broken`, `pending::queue`. The rest is the shell that carries out
+//! what they decide: `driver` owns the coordinator, `peer` is the link to B, `clients` the door for
 //! `lab3`, `contents` finds bytes, `keeper` and `saver` write down. See `docs/architecture.md`.
 
+pub mod broken;
 pub mod cli;
 mod clients;
 mod contents;
@@ -203,6 +204,7 @@ fn open(config: &Config, mail: Sender<Mail>, asker: Arc<Asker>) -> Result<Opened
         archive: saved.archive,
         peer: saved.peer,
         locks,
+        broken: saved.broken,
         queue,
         epoch: common::replica::claim::random(replica.root())? as u64,
         limits: config.limits,

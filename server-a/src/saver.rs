@@ -16,6 +16,7 @@ use common::wire::message::Peer;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use crate::broken::Broken;
 use crate::coordinator::action::{ArchiveRow, Batch};
 use crate::coordinator::event::{Event, SaveId};
 use crate::journal::Journal;
@@ -30,6 +31,7 @@ const BATCHES_MAX: usize = 1024;
 
 const PEER: &str = "peer";
 const NEXT_LOCK: &str = "next_lock";
+const BROKEN: &str = "broken_locks";
 
 /// What the saver is told.
 pub(crate) enum Save {
@@ -42,6 +44,7 @@ pub(crate) struct Saved {
     pub(crate) archive: Tree,
     pub(crate) peer: Option<Peer>,
     pub(crate) locks: LockTable,
+    pub(crate) broken: Broken,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -59,6 +62,7 @@ pub(crate) fn load(store: &Store) -> Result<Saved, StoreError> {
     Ok(Saved {
         archive: archive.rows,
         peer: store.get_doc(PEER)?,
+        broken: store.get_doc(BROKEN)?.unwrap_or_default(),
         locks: LockTable::restore(locks.rows.into_values(), next),
     })
 }
@@ -113,6 +117,9 @@ impl Saver {
             archive.extend(batch.archive.into_iter().map(|row| (row.path.clone(), row)));
             if let Some(peer) = batch.peer {
                 rows.doc(PEER, Some(&peer));
+            }
+            if let Some(broken) = batch.broken {
+                rows.doc(BROKEN, Some(&broken));
             }
             if let Some(locks) = batch.locks {
                 self.lock_rows(&locks, &mut rows);

@@ -116,6 +116,23 @@ pub enum Request {
     Resolve(Resolve),
 }
 
+/// The feature of a client's hello by which it says who asks.
+const HOLDER: &str = "holder=";
+/// A longer name of a holder is not said in the hello, in bytes.
+const HOLDER_BYTES_MAX: usize = 1024;
+
+/// Who asks, as a feature of a hello.
+#[must_use]
+pub fn holder_feature(holder: &str) -> Option<String> {
+    (holder.len() <= HOLDER_BYTES_MAX).then(|| format!("{HOLDER}{holder}"))
+}
+
+/// Who asks, as a hello tells.
+#[must_use]
+pub fn told_holder(features: &[String]) -> Option<String> {
+    features.iter().find_map(|feature| feature.strip_prefix(HOLDER)).map(str::to_owned)
+}
+
 /// What becomes of the held edits at an unlock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -164,6 +181,9 @@ pub enum Answer {
     Conflicts(ConflictPart),
     /// A part of what became of conflict copies.
     Resolved(Resolved),
+    /// Locks of the one who asks that another broke; comes before the answer, and only to who said
+    /// in its hello who asks.
+    Broken(Vec<BrokenRow>),
 }
 
 impl Answer {
@@ -263,6 +283,17 @@ pub struct LockRow {
     pub held: u64,
     /// Whether it is being drained.
     pub draining: bool,
+}
+
+/// A lock that was broken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokenRow {
+    /// Its path.
+    pub path: RelPath,
+    /// Who broke it.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A held edit.

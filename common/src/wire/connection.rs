@@ -194,7 +194,11 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
             inbox: self.inbox,
             silence_max: I::ping().map(|_| pace.silence_max),
             heard: Instant::now(),
-            pong: pong.map(|frame| (urgent.downgrade(), waiting.clone(), frame)),
+            pong: pong.map(|frame| Pong {
+                urgent: urgent.downgrade(),
+                waiting: waiting.clone(),
+                frame,
+            }),
             writing,
             written: false,
             _present: present,
@@ -373,6 +377,14 @@ async fn drain<S: AsyncWrite>(
     }
 }
 
+/// The answer to a ping, and the lane that it leaves by.
+#[derive(Debug)]
+struct Pong {
+    urgent: WeakUnboundedSender<Vec<u8>>,
+    waiting: Arc<AtomicUsize>,
+    frame: Vec<u8>,
+}
+
 /// The end of a link that hears.
 #[derive(Debug)]
 pub struct Incoming<M, S> {
@@ -380,7 +392,7 @@ pub struct Incoming<M, S> {
     inbox: Inbox,
     silence_max: Option<Duration>,
     heard: Instant,
-    pong: Option<(WeakUnboundedSender<Vec<u8>>, Arc<AtomicUsize>, Vec<u8>)>,
+    pong: Option<Pong>,
     writing: JoinHandle<Result<(), LinkError>>,
     written: bool,
     _present: oneshot::Sender<()>,
@@ -441,7 +453,7 @@ impl<M: Message, S: AsyncRead + AsyncWrite> Incoming<M, S> {
     }
 
     fn answer_ping(&self) {
-        if let Some((urgent, waiting, frame)) = &self.pong
+        if let Some(Pong { urgent, waiting, frame }) = &self.pong
             && let Some(urgent) = urgent.upgrade()
         {
             waiting.fetch_add(frame.len(), Ordering::Relaxed);

@@ -9,9 +9,9 @@ use common::problem::{Problem, ProblemKind};
 use common::side::Side;
 use common::time::Timestamp;
 use common::wire::client::{
-    Answer, DrainMode, Generation, HeldOp, HeldRow, Link, ListingPart, ListingRow, LockRow,
-    PathStatus, ProblemRow, Receipt, Refusal, RefusalKind, Request, State, Status, Target, Waited,
-    WaitingRow,
+    Answer, BrokenRow, DrainMode, Generation, HeldOp, HeldRow, Link, ListingPart, ListingRow,
+    LockRow, PathStatus, ProblemRow, Receipt, Refusal, RefusalKind, Request, State, Status, Target,
+    Waited, WaitingRow,
 };
 use common::wire::log::{Happened, LogPart, LogQuery, LogRow, Version};
 use common::wire::message::{
@@ -372,6 +372,8 @@ pub(crate) fn answers(golden: &mut Golden) {
         message: "`report.txt` is locked by bob@mill".to_owned(),
         hint: Some("`--force` breaks the lock".to_owned()),
     };
+    let (by, at) = ("bob@mill".to_owned(), time());
+    let broken = vec![BrokenRow { path: path("report.txt"), by, at }];
     for (name, answer) in [
         ("answer_listing", listing()),
         ("answer_locked", Answer::Locked(lock_row())),
@@ -390,6 +392,7 @@ pub(crate) fn answers(golden: &mut Golden) {
         ("answer_refused", Answer::Refused(refusal)),
         ("answer_verified", Answer::Verified(Box::new(verified()))),
         ("answer_log", Answer::Log(logged())),
+        ("answer_broken", Answer::Broken(broken)),
     ] {
         golden.add(name, &answer);
     }

@@ -1,9 +1,11 @@
 //! Many clients at once: one lock has one holder, and an index means one file.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
-use std::time::Instant;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use common::side::Side;
 
@@ -75,9 +77,62 @@ impl Names {
     /// What stood at a name at some moment between two.
     fn during(&self, name: &str, from: u64, to: u64) -> Vec<Option<u64>> {
         let Some(all) = self.0.get(name) else { return vec![None] };
-        let before = all.iter().rev().find(|(at, _)| *at <= from).map_or(None, |(_, file)| *file);
+        let before = all.iter().rev().find(|(at, _)| *at <= from).and_then(|(_, file)| *file);
         let within = all.iter().filter(|(at, _)| *at > from && *at <= to).map(|(_, file)| *file);
         std::iter::once(before).chain(within).collect()
+    }
+}
+
+/// What moves files about at one side, and notes it, until it is told to stop.
+struct Mover {
+    side: Side,
+    root: PathBuf,
+    begun: Instant,
+    names: Arc<Mutex<Names>>,
+    next: u64,
+}
+
+impl Mover {
+    fn run(mut self, stop: &AtomicBool) {
+        let mut dice = Dice(seed() + self.side as u64);
+        while !stop.load(Ordering::SeqCst) {
+            let name = |number: u64| format!("{}-{number}", self.side);
+            let (one, other) = (name(dice.below(6)), name(dice.below(6)));
+            self.do_something(&one, &other, dice.below(3) == 0);
+            sleep(Duration::from_millis(2 + dice.below(60)));
+        }
+    }
+
+    fn do_something(&mut self, one: &str, other: &str, removes: bool) {
+        let (root, begun) = (&self.root, self.begun);
+        let mut names = self.names.lock().expect("not poisoned");
+        let at = || begun.elapsed().as_nanos() as u64;
+        match (names.now(one), names.now(other)) {
+            (None, _) => {
+                self.next += 2;
+                names.set(at(), one, Some(self.next));
+                put(root, one, format!("file {}", self.next));
+            }
+            (Some(file), None) => {
+                names.set(at(), other, Some(file));
+                rename(root, one, other);
+                names.set(at(), one, None);
+            }
+            (Some(_), Some(_)) if removes => {
+                remove(root, one);
+                names.set(at(), one, None);
+            }
+            (Some(file), Some(its)) if one != other => {
+                // They trade places.
+                let aside = format!("{}-aside", self.side);
+                rename(root, one, &aside);
+                names.set(at(), one, Some(its));
+                rename(root, other, one);
+                names.set(at(), other, Some(file));
+                rename(root, &aside, other);
+            }
+            _ => {}
+        }
     }
 }
 
@@ -87,58 +142,17 @@ impl Names {
 fn an_index_never_locks_another_file_while_files_move() {
     let tries = if is_full() { 400 } else { 30 };
     let system = System::holding(&[("a-first", "0"), ("z-last", "0")]);
-    let begun = Instant::now();
+    let (begun, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
     let names = Arc::new(Mutex::new(Names::default()));
-    let stop = Arc::new(AtomicBool::new(false));
-    let movers: Vec<_> = Side::BOTH
-        .iter()
-        .map(|&side| {
-            let (root, names) = (system.root(side).to_owned(), names.clone());
-            let stop = stop.clone();
-            std::thread::spawn(move || {
-                let mut dice = Dice(seed() + side as u64);
-                let mut next = side as u64;
-                while !stop.load(Ordering::SeqCst) {
-                    let name = |n: u64| format!("{side}-{n}");
-                    let (one, other) = (name(dice.below(6)), name(dice.below(6)));
-                    {
-                        let mut names = names.lock().expect("not poisoned");
-                        let at = || begun.elapsed().as_nanos() as u64;
-                        match (names.now(&one), names.now(&other)) {
-                            (None, _) => {
-                                next += 2;
-                                names.set(at(), &one, Some(next));
-                                put(&root, &one, format!("file {next}"));
-                            }
-                            (Some(file), None) => {
-                                names.set(at(), &other, Some(file));
-                                rename(&root, &one, &other);
-                                names.set(at(), &one, None);
-                            }
-                            (Some(_), Some(_)) if dice.below(3) == 0 => {
-                                remove(&root, &one);
-                                names.set(at(), &one, None);
-                            }
-                            (Some(file), Some(its)) if one != other => {
-                                // They trade places.
-                                rename(&root, &one, &format!("{side}-aside"));
-                                names.set(at(), &one, Some(its));
-                                rename(&root, &other, &one);
-                                names.set(at(), &other, Some(file));
-                                rename(&root, &format!("{side}-aside"), &other);
-                            }
-                            _ => {}
-                        }
-                    }
-                    std::thread::sleep(std::time::Duration::from_millis(2 + dice.below(60)));
-                }
-            })
-        })
-        .collect();
+    let movers = Side::BOTH.map(|side| {
+        let (root, names, next) = (system.root(side).to_owned(), names.clone(), side as u64);
+        let (mover, stop) = (Mover { side, root, begun, names, next }, stop.clone());
+        std::thread::spawn(move || mover.run(&stop))
+    });
+    let now = || begun.elapsed().as_nanos() as u64;
     let mut dice = Dice(seed());
     let (mut locked, mut refused) = (0, 0);
     for round in 0..tries {
-        let now = || begun.elapsed().as_nanos() as u64;
         let listed_from = now();
         let listing = system.json(&[]);
         let listed_to = now();
@@ -146,7 +160,7 @@ fn an_index_never_locks_another_file_while_files_move() {
         let index = dice.below(entries.len() as u64) as usize;
         let path = entries[index]["path"].as_str().expect("a path").to_owned();
         // The user looks for the row.
-        std::thread::sleep(std::time::Duration::from_millis(dice.below(120)));
+        sleep(Duration::from_millis(dice.below(120)));
         let asked_from = now();
         let ran = system.lab3(&["-lock", &index.to_string()]);
         let asked_to = now();

@@ -5,7 +5,7 @@
 //! trees are what the users left, nothing is beside, and a second wait moves nothing. Many cases
 //! share one pair of servers, so a case takes a fraction of a second.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::side::Side;
 
@@ -16,6 +16,10 @@ use crate::proxy::{Act, Fault, bounds};
 const SHORT_CASES: u64 = 96;
 /// Every so many-eth offset of a session that is longer than this many bytes, in the full form.
 const EVERY_OFFSET_BYTES: usize = 12_000;
+
+/// What a link does at an offset: it ends, one way or the other, or rests.
+const ACTS: [Act; 4] =
+    [Act::Finish, Act::Reset, Act::HalfClose, Act::Stall(Duration::from_millis(200))];
 
 /// A cut.
 #[derive(Clone, Copy, Debug)]
@@ -43,10 +47,12 @@ fn cases(scene: usize, rig: &mut Rig) -> Vec<Case> {
     let number = rig.proxy.connections() - 1;
     let mut cases = Vec::new();
     for toward in Side::BOTH {
-        for at in offsets(&rig.proxy.tape(number, toward)) {
-            for act in [Act::Finish, Act::Reset] {
-                cases.push(Case { scene, fault: Fault { toward, at, act } });
-            }
+        let tape = rig.proxy.tape(number, toward);
+        let bounds: Vec<u64> = bounds(&tape).into_iter().map(|at| at as u64).collect();
+        for at in offsets(&tape) {
+            // A pause, or the end of one way, makes a difference between frames at most.
+            let acts = if bounds.contains(&at) { &ACTS[..] } else { &ACTS[..2] };
+            cases.extend(acts.iter().map(|&act| Case { scene, fault: Fault { toward, at, act } }));
         }
     }
     cases

@@ -137,10 +137,13 @@ fn servers_end_and_come_back_in_any_order() {
     }
 }
 
+/// What is to be tried, and its name.
+type Law = (&'static str, Box<dyn FnOnce() + Send>);
+
 /// A fault that only silence tells of is found, and everything goes on (F02, F03, F13, F16).
 #[test]
 fn a_link_that_falls_silent_is_given_up_and_made_again() {
-    let mut laws: Vec<(&str, Box<dyn FnOnce() + Send>)> = vec![
+    let mut laws: Vec<Law> = vec![
         ("vanished", Box::new(|| silent(Side::B, Act::Vanish))),
         ("mute towards A", Box::new(|| silent(Side::A, Act::Mute))),
         ("mute towards B", Box::new(|| silent(Side::B, Act::Mute))),

@@ -180,7 +180,7 @@ fn delta(rig: &mut Rig) {
     };
     let at = 1_000 * (rig.round % 1_000) as usize;
     content[at..at + 8].copy_from_slice(&rig.round.to_be_bytes());
-    let side = if rig.round % 2 == 0 { Side::A } else { Side::B };
+    let side = if rig.round.is_multiple_of(2) { Side::A } else { Side::B };
     rig.put(side, "delta", content);
 }
 
@@ -221,7 +221,7 @@ fn lock(rig: &mut Rig) {
 
 /// How the locked file is edited: short contents travel with the news, long ones are fetched.
 fn edit_locked(rig: &mut Rig, n: u64) {
-    let length = if rig.round % 2 == 0 { 20 } else { 100_000 };
+    let length = if rig.round.is_multiple_of(2) { 20 } else { 100_000 };
     let content = format!("{}.{n} ", rig.round).repeat(length);
     rig.put(Side::B, "locked", content);
 }

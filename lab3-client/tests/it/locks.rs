@@ -338,6 +338,35 @@ fn a_foreign_lock_is_refused_and_broken_only_by_force() {
     assert_eq!(system.lab3_as("bob@mill", &["-lock", "f"]).code, 0);
 }
 
+/// Whose lock was broken hears of it with the next command, once, also after a restart of A, and
+/// on stderr alone.
+#[test]
+fn the_old_holder_hears_of_a_broken_lock_once() {
+    let mut system = System::holding(&[("f", "old"), ("g", "old")]);
+    let broken = |system: &System, name: &str| {
+        system.ok(&["-lock", name]);
+        let forced = system.lab3_as("bob@mill", &["-unlock", name, "--force"]);
+        assert_eq!((forced.code, forced.err.as_str()), (0, ""), "{forced:?}");
+    };
+    let line = |name: &str| format!("lab3: your lock of `{name}` was broken by bob@mill at ");
+    broken(&system, "f");
+    let ran = system.lab3(&["locks", "--json"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "{\"locks\":[]}\n"), "{ran:?}");
+    assert!(ran.err.starts_with(&line("f")) && ran.err.lines().count() == 1, "{ran:?}");
+    assert_eq!(system.lab3(&["locks"]).err, "");
+    broken(&system, "g");
+    system.kill(Side::A);
+    system.start_a();
+    assert_eq!(system.lab3_as("bob@mill", &[]).err, "", "nobody else hears of it");
+    let refused = system.lab3(&["-unlock", "g"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(
+        refused.err.starts_with(&line("g")) && refused.err.contains("not locked"),
+        "{refused:?}"
+    );
+    assert!(!system.lab3(&[]).err.contains("broken"));
+}
+
 /// A lock with a time ends by itself, and what was held is applied then.
 #[test]
 fn a_lock_with_a_time_ends_by_itself() {

@@ -342,7 +342,7 @@ impl Wire {
         let mut rest = &bytes[..passes];
         while !rest.is_empty() {
             let room = locked(&self.fault).filter(|fault| fault.toward == toward).map(|fault| {
-                let mut tapes = locked(&self.shared.tapes);
+                let tapes = locked(&self.shared.tapes);
                 fault.at.saturating_sub(tapes[self.number][toward].len() as u64)
             });
             let now = rest.len().min(room.map_or(usize::MAX, |room| room.max(1) as usize));

@@ -10,6 +10,7 @@ use common::wire::client::kept::ResolvedRow;
 use common::wire::log::{LogQuery, LogRow};
 use common::wire::message::{Order, Peer};
 
+use crate::broken::Broken;
 use crate::coordinator::event::{ClientId, SaveId};
 use crate::locks::LockTable;
 use crate::pending::queue::HeldEdit;
@@ -55,6 +56,8 @@ pub struct Batch {
     pub forget: bool,
     /// The locks, when they changed.
     pub locks: Option<LockTable>,
+    /// The broken locks whose holders have not heard of it, when they changed.
+    pub broken: Option<Broken>,
     /// The replica of B that the archive is about, when it changed.
     pub peer: Option<Peer>,
 }

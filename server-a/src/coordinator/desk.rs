@@ -19,7 +19,7 @@ use super::Coordinator;
 use super::action::{Action, Note};
 use super::draining::Drained;
 use super::event::ClientId;
-use crate::locks::{Force, LockError, Wish};
+use crate::locks::{Force, LockError, LockState, Wish};
 
 /// How long a side may take to say everything, in milliseconds.
 const SETTLE_MS: u64 = 10_000;
@@ -157,6 +157,15 @@ pub(super) fn cannot_save(reason: &str) -> Answer {
 }
 
 impl Coordinator {
+    /// A holder whose lock was broken hears of it, once, before whatever it asks for.
+    pub(super) fn greeted(&mut self, client: ClientId, holder: &str, out: &mut Vec<Action>) {
+        let broken = self.broken.take(holder);
+        if !broken.is_empty() {
+            self.unsaved.broken = Some(self.broken.clone());
+            out.push(Action::Answer(client, Answer::Broken(broken)));
+        }
+    }
+
     pub(super) fn asked(&mut self, client: ClientId, request: Request, out: &mut Vec<Action>) {
         let answer = match &request {
             Request::Locks => Some(Answer::Locks(self.lock_rows())),
@@ -413,8 +422,11 @@ impl Coordinator {
             out.push(Action::Answer(client, Answer::Unlocked(receipt)));
             return true;
         }
-        if lock.holder != *holder {
+        // A lock that its holder has unlocked already is broken by nobody.
+        if lock.holder != *holder && lock.state == LockState::Held {
             self.desk.forced.insert(lock.id, holder.clone());
+            self.broken.add(&lock.holder, &lock.path, holder, self.now.wall);
+            self.unsaved.broken = Some(self.broken.clone());
         }
         self.begin_drain(lock.id, *mode);
         let deadline = self.now.moment.after_ms(UNLOCK_MS);

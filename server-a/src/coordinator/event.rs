@@ -40,6 +40,8 @@ pub enum Event {
     Held(u64, Result<(), HoldFailure>),
     /// A held edit is no longer in the pending directory, or why it still is.
     Discarded(u64, Result<(), String>),
+    /// Who a client says it is, before it asks.
+    Greeted(ClientId, String),
     /// A client asks.
     Asked(ClientId, Request),
     /// A client took a part of the listing and wants the next.

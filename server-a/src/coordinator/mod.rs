@@ -44,6 +44,7 @@ use common::tree::Tree;
 use common::wire::client::{Answer, Link};
 use common::wire::message::{Condition, Order, OrderId, Peer};
 
+use crate::broken::Broken;
 use crate::locks::LockTable;
 use crate::pending::queue::{HeldEdit, PendingQueue};
 use action::{Action, ArchiveRow, Batch, Note};
@@ -70,6 +71,8 @@ pub struct Remembered {
     pub peer: Option<Peer>,
     /// The locks.
     pub locks: LockTable,
+    /// The broken locks whose holders have not heard of it.
+    pub broken: Broken,
     /// The held edits, from the pending directory.
     pub queue: PendingQueue,
     /// A number that no earlier run had.
@@ -128,6 +131,7 @@ pub struct Coordinator {
     /// What comes back from a side's trash.
     restores: BTreeMap<RelPath, (Side, Entry)>,
     locks: LockTable,
+    broken: Broken,
     queue: PendingQueue,
     holds: Holds,
     drains: BTreeMap<u64, Drain>,
@@ -162,7 +166,7 @@ impl Coordinator {
     /// Starts with what was remembered. Nothing moves before both sides have told what they have.
     #[must_use]
     pub fn new(remembered: Remembered) -> Coordinator {
-        let Remembered { archive, peer, locks, queue, epoch, limits } = remembered;
+        let Remembered { archive, peer, locks, broken, queue, epoch, limits } = remembered;
         Coordinator {
             epoch,
             number: 0,
@@ -190,6 +194,7 @@ impl Coordinator {
             files: count_files(&archive),
             restores: BTreeMap::new(),
             locks,
+            broken,
             queue,
             holds: Holds::default(),
             drains: BTreeMap::new(),
@@ -232,6 +237,7 @@ impl Coordinator {
             Event::NotDurable(paths) => self.not_durable(paths),
             Event::Held(seq, result) => self.held(seq, result, out),
             Event::Discarded(seq, result) => self.discarded(seq, result, out),
+            Event::Greeted(client, holder) => self.greeted(client, &holder, out),
             Event::Asked(client, request) => self.asked(client, request, out),
             Event::More(client) => self.more(client, out),
             Event::ClientGone(client) => self.forget(client),
@@ -356,6 +362,7 @@ impl Coordinator {
         let batch = &self.unsaved;
         let nothing = batch.archive.is_empty() && !batch.forget;
         let nothing = nothing && batch.locks.is_none() && batch.peer.is_none();
+        let nothing = nothing && batch.broken.is_none();
         let nothing = nothing && self.declined.is_empty();
         // What could not be saved is kept for the next try, or until somebody needs it.
         let is_due = self.save_at.is_some_and(|at| at <= self.now.moment);
@@ -417,6 +424,9 @@ impl Coordinator {
         );
         if batch.locks.is_some() {
             unsaved.locks = Some(self.locks.clone());
+        }
+        if batch.broken.is_some() {
+            unsaved.broken = Some(self.broken.clone());
         }
         unsaved.peer = batch.peer.and(self.peer).or(unsaved.peer);
     }

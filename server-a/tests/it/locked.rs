@@ -6,6 +6,7 @@ use common::side::Side::{self, A, B};
 use common::wire::client::{Answer, DrainMode, HeldRow, Receipt, RefusalKind, Request, Target};
 use common::wire::client::{LockRow, Waited};
 use server_a::coordinator::action::Note;
+use server_a::coordinator::event::{ClientId, Event};
 
 use crate::coordinator::{agreed, assert_equal, has, list, names, remove, write};
 use crate::model::path;
@@ -398,6 +399,21 @@ fn a_foreign_lock_is_refused_with_its_holder_and_can_be_forced() {
     let forced =
         Note::Unlocked { path: path("f"), holder: "me".into(), forced_by: Some("you".into()) };
     assert!(world.notes.contains(&forced));
+    // The old holder hears of it once, also after a restart; nobody else does.
+    world.settle();
+    world.restart_a(true);
+    let mut heard = |holder: &str| {
+        world.tell(Event::Greeted(ClientId(99), holder.to_string()));
+        world.run();
+        let told = world.answers.iter().position(|(to, _)| *to == ClientId(99));
+        told.map(|at| world.answers.remove(at).1)
+    };
+    assert_eq!(heard("you"), None);
+    let Some(Answer::Broken(rows)) = heard("me") else { panic!("it is told") };
+    assert_eq!((rows[0].path.clone(), rows[0].by.as_str()), (path("f"), "you"));
+    assert_eq!(heard("me"), None);
+    world.restart_a(true);
+    assert!(world.durable.broken.take("me").is_empty(), "it is forgotten durably");
 }
 
 #[test]

@@ -9,6 +9,7 @@
 mod broken_links;
 mod checks;
 mod coordinator;
+mod fire_steps;
 mod journal;
 mod kept;
 mod kept_simulation;

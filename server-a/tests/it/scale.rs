@@ -10,6 +10,7 @@ use common::side::Side;
 use common::time::{Moment, Timestamp};
 use common::tree::Tree;
 use common::wire::message::{Observation, Order, Peer, ReplicaId, Report, Row};
+use server_a::broken::Broken;
 use server_a::coordinator::action::Action;
 use server_a::coordinator::event::{Event, Now};
 use server_a::coordinator::{Coordinator, Remembered};
@@ -32,6 +33,7 @@ impl Obedient {
             archive,
             peer: Some(Peer { id: ReplicaId(1), met: 0 }),
             locks: LockTable::default(),
+            broken: Broken::default(),
             queue: PendingQueue::rebuild([], 1, HeldLimits::default()),
             epoch: 1,
             limits: Limits { files_min: u64::MAX, ..Limits::default() },

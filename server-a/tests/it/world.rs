@@ -15,6 +15,7 @@ use common::tree::Tree;
 use common::wire::client::{Answer, DrainMode, Request};
 use common::wire::log::LogRow;
 use common::wire::message::{Content, Order, OrderId, Peer, ReplicaId, Report};
+use server_a::broken::Broken;
 use server_a::coordinator::action::{Action, Batch, Note};
 use server_a::coordinator::event::{ClientId, Event, HoldFailure, Now, SaveId};
 use server_a::coordinator::{Coordinator, Remembered};
@@ -29,6 +30,7 @@ pub(crate) struct Durable {
     pub(crate) archive: Tree,
     pub(crate) peer: Option<Peer>,
     pub(crate) locks: LockTable,
+    pub(crate) broken: Broken,
     pub(crate) pending: BTreeMap<u64, HeldEdit>,
     next_seq: u64,
     epoch: u64,
@@ -410,6 +412,7 @@ impl World {
             }
         }
         self.durable.locks = batch.locks.unwrap_or_else(|| self.durable.locks.clone());
+        self.durable.broken = batch.broken.unwrap_or_else(|| self.durable.broken.clone());
         self.durable.peer = batch.peer.or(self.durable.peer);
         self.tell(Event::Saved(id, Ok(())));
         if !unproven.is_empty() {
@@ -506,6 +509,7 @@ fn remembered(durable: &Durable, limits: Limits) -> Coordinator {
         archive: durable.archive.clone(),
         peer: durable.peer,
         locks: durable.locks.clone(),
+        broken: durable.broken.clone(),
         queue: PendingQueue::rebuild(edits, durable.next_seq, HeldLimits::default()),
         epoch: durable.epoch,
         limits,
