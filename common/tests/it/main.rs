@@ -8,6 +8,9 @@
 
 mod arrows;
 mod delta_round_trip;
+mod disk;
+mod disk_cases;
+mod disk_commit;
 mod documents;
 mod observed;
 mod observer_barrier;
