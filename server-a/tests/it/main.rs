@@ -8,6 +8,10 @@
 
 mod broken_links;
 mod coordinator;
+mod deep;
+mod deep_simulation;
+#[path = "../../../common/tests/it/disk/mod.rs"]
+mod disk;
 mod locked;
 mod locks_model;
 mod locks_overlap;

@@ -5,11 +5,13 @@
 
 pub(crate) mod files;
 pub(crate) mod node;
+pub(crate) mod power;
 pub(crate) mod side;
 pub(crate) mod users;
 
 use rustix::io::Errno;
 
+#[allow(unused_imports, reason = "each package uses its own part")]
 pub(crate) use files::{Features, Files};
 pub(crate) use node::Disk;
 pub(crate) use side::Place;

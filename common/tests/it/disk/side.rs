@@ -1,6 +1,6 @@
 //! One replica on a disk in memory: the real committer, recovery and scan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,7 +10,7 @@ use common::entry::Entry;
 use common::path::RelPath;
 use common::replica::commit::{Committer, Durability, Job};
 use common::replica::ignore::Patterns;
-use common::replica::known::Known;
+use common::replica::known::{Known, Row};
 use common::replica::probe::Abilities;
 use common::replica::publish::Publisher;
 use common::replica::recover::Recovered;
@@ -34,17 +34,25 @@ pub(crate) struct Place {
     pub(crate) reports: Arc<Mutex<Vec<Report>>>,
     pub(crate) again: Arc<Mutex<Vec<RelPath>>>,
     pub(crate) patterns: Patterns,
+    pub(crate) followed: Followed,
 }
 
-/// Follows nothing and everything.
-struct Everywhere;
+/// The directories that are watched.
+#[derive(Debug, Default)]
+pub(crate) struct Followed(pub(crate) BTreeSet<Spot>);
 
-impl Follow for Everywhere {
-    fn follows(&self, _: &Spot) -> bool {
-        true
+impl Follow for Followed {
+    fn follows(&self, directory: &Spot) -> bool {
+        self.0.contains(directory)
     }
-    fn enter(&mut self, _: &Spot) {}
-    fn leave(&mut self, _: &RelPath) {}
+
+    fn enter(&mut self, directory: &Spot) {
+        self.0.insert(directory.clone());
+    }
+
+    fn leave(&mut self, path: &RelPath) {
+        self.0.retain(|at| at.as_ref().is_none_or(|at| at != path && !at.is_below(path)));
+    }
 }
 
 /// An empty disk that holds a replica, flushed.
@@ -62,6 +70,16 @@ pub(crate) fn disk(features: Features) -> Disk {
 
 impl Place {
     pub(crate) fn open(disk: &Disk, side: Side, supplier: Arc<dyn Supplier>) -> Place {
+        Place::remembering(disk, side, supplier, BTreeMap::new())
+    }
+
+    /// A process that starts with what an earlier one had saved of its tree.
+    pub(crate) fn remembering(
+        disk: &Disk,
+        side: Side,
+        supplier: Arc<dyn Supplier>,
+        rows: BTreeMap<RelPath, Row>,
+    ) -> Place {
         let (features, run) = {
             let files = disk.lock();
             (files.features, files.boot)
@@ -69,7 +87,7 @@ impl Place {
         let (reports, again) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
         let heard = reports.clone();
         let say = move |r| heard.lock().unwrap_or_else(PoisonError::into_inner).push(r);
-        let known = Arc::new(Known::new(BTreeMap::new(), Box::new(say)));
+        let known = Arc::new(Known::new(rows, Box::new(say)));
         let handle = disk.open(b"");
         let stamp = disk.lock().stamp(ROOT);
         let root = Arc::new(Root::within(handle, &stamp, PathBuf::from("/model")));
@@ -95,7 +113,8 @@ impl Place {
                 dirty.lock().unwrap_or_else(PoisonError::into_inner).push(path);
             }),
         };
-        Place { root, known, committer, reports, again, patterns: Patterns::default() }
+        let (patterns, followed) = (Patterns::default(), Followed::default());
+        Place { root, known, committer, reports, again, patterns, followed }
     }
 
     /// Looks at some places; what moved is to be looked at again.
@@ -109,12 +128,11 @@ impl Place {
             coarse: false,
             patient: false,
         };
-        let mut follow = Everywhere;
         let ground = Ground {
             root: &self.root,
             known: &self.known,
             patterns: &mut self.patterns,
-            follow: &mut follow,
+            follow: &mut self.followed,
             manner,
         };
         let mut seen = scan(ground, marks);

@@ -12,6 +12,7 @@ use crate::disk::files::{Body, Files, ROOT, Uid};
 pub(crate) struct Account {
     pub(crate) written: BTreeSet<Vec<u8>>,
     pub(crate) live: BTreeSet<Vec<u8>>,
+    pub(crate) superseded: BTreeSet<Vec<u8>>,
     /// Files that a user has open for writing.
     open: Vec<Uid>,
     /// Writes that wait for a lease to end.
@@ -162,7 +163,8 @@ impl Files {
 
     fn change(&mut self, uid: Uid, content: &[u8]) {
         self.supersede(Some(uid));
-        if self.set_content(uid, content.to_vec()).is_ok() {
+        let named = self.get(uid).links > 0;
+        if self.set_content(uid, content.to_vec()).is_ok() && named {
             self.wrote(content);
         }
     }
@@ -182,6 +184,24 @@ impl Files {
                 self.account.waiting.push((of, content));
             }
         }
+    }
+
+    /// A server ended: users still have their files open, and who waited for a lease goes on.
+    pub(crate) fn users_go_on(&mut self) {
+        let waiting: Vec<Uid> = self.account.waiting.iter().map(|(uid, _)| *uid).collect();
+        for uid in self.account.open.iter().chain(&waiting) {
+            self.opened.entry(*uid).or_default().all += 1;
+        }
+        for uid in &self.account.open {
+            self.opened.entry(*uid).or_default().writers += 1;
+        }
+        waiting.into_iter().for_each(|uid| self.end_lease(uid));
+    }
+
+    /// The power went: nobody has anything open.
+    pub(crate) fn users_are_cut(&mut self) {
+        self.account.open.clear();
+        self.account.waiting.clear();
     }
 
     fn remove(&mut self, (dir, name): (Uid, &[u8])) -> Result<(), Errno> {
@@ -214,6 +234,7 @@ impl Files {
             None => return,
         };
         self.account.live.remove(&content);
+        self.account.superseded.insert(content);
     }
 
     /// Everything below a directory: paths and what is there.
