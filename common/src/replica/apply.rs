@@ -171,7 +171,7 @@ impl Committer {
         if !row.entry.same_content(before) {
             return Ok(self.stale(from, Some(row)));
         }
-        match self.publisher.rename(&source, &target)? {
+        match self.publisher.rename(&source, &target, &row.entry)? {
             Published::Done(_) => {}
             _ => {
                 let now = self.see(&source)?.unwrap_or(Some(row));

@@ -188,8 +188,8 @@ fn a_replacement_that_ended_anywhere_left_the_old_or_the_new_and_kept_the_old() 
             assert_eq!(case.copies(), Vec::<Vec<u8>>::new(), "{verb} {place}");
         }
     }
-    let case = Case::new("replace-bare", Some(OLD)).crash_at("linked");
-    assert_eq!(case.recover(), [Recovered::Dropped, Recovered::Dropped]);
+    let case = Case::new("replace-bare", Some(OLD)).crash_at("taken");
+    assert_eq!(case.recover(), [Recovered::Dropped, Recovered::Restored(f())]);
     assert_eq!(case.at("f").as_deref(), Some(OLD));
 }
 

@@ -12,11 +12,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::change::Outcome;
 use crate::entry::Entry;
 use crate::limits::{INLINE_PER_MESSAGE_MAX, ROWS_PER_MESSAGE_MAX};
 use crate::merkle::{self, Merkle, Question};
 use crate::path::{RelPath, rows_below};
 use crate::problem::{Problem, ProblemKind};
+use crate::replica::moved::moves;
 use crate::replica::stamp::Stamp;
 use crate::wire::message::{Condition, Observation, OrderId, Report, Row as ReportedRow};
 
@@ -69,6 +71,9 @@ struct Inner {
     directories: BTreeMap<(u64, u64), RelPath>,
     problems: BTreeMap<RelPath, Problem>,
     sums: Merkle,
+    /// Of these an outcome told something that is not in the rows: what the next look finds is
+    /// told, be it news here or not.
+    ahead: BTreeMap<RelPath, ()>,
     /// Paths with a commit under way.
     committing: BTreeSet<RelPath>,
     /// Counts beginnings and ends of commits.
@@ -141,18 +146,24 @@ impl Known {
         files.map(|(path, _)| path.clone()).collect()
     }
 
-    /// The row of a path, and whether it has a problem.
+    /// The row of a path, and whether it has a problem or an outcome told something else of it.
     pub fn row_and_trouble(&self, path: &RelPath) -> (Option<Row>, bool) {
         let inner = self.lock();
-        (inner.rows.get(path).cloned(), inner.problems.contains_key(path))
+        let troubled = inner.problems.contains_key(path) || inner.ahead.contains_key(path);
+        (inner.rows.get(path).cloned(), troubled)
     }
 
-    /// The paths below a place that have a problem; `None` is the root.
+    /// The paths below a place that have a problem, or more was told of them than is known; `None`
+    /// is the root.
     pub fn troubled_below(&self, place: Option<&RelPath>) -> Vec<RelPath> {
         let inner = self.lock();
         match place {
-            Some(path) => rows_below(&inner.problems, path).map(|(p, _)| p.clone()).collect(),
-            None => inner.problems.keys().cloned().collect(),
+            Some(path) => {
+                let ahead = rows_below(&inner.ahead, path).map(|(p, ())| p);
+                let problems = rows_below(&inner.problems, path).map(|(p, _)| p);
+                problems.chain(ahead).cloned().collect()
+            }
+            None => inner.problems.keys().chain(inner.ahead.keys()).cloned().collect(),
         }
     }
 
@@ -214,7 +225,7 @@ impl Known {
         if inner.open_looks == 0 {
             inner.touched.clear();
         }
-        let mut news = Observation { moved: inner.moves(&fresh), ..Observation::default() };
+        let mut news = Observation { moved: moves(&inner.rows, &fresh), ..Observation::default() };
         let (mut bytes, mut told_part) = (0, false);
         for (path, finding) in fresh {
             let Some(row) = inner.take(path, finding, &mut news.problems) else { continue };
@@ -264,6 +275,12 @@ impl Known {
             // A problem there stays until a look finds it gone, and says so.
             inner.put(path, row);
         }
+        if let (Some(&path), Some(now)) = (paths.first(), found_instead(&report)) {
+            let row = inner.rows.get(path);
+            if !crate::entry::same(row.map(|row| &row.entry), now) {
+                inner.ahead.insert(path.clone(), ());
+            }
+        }
         inner.say(&self.report, report);
     }
 
@@ -271,6 +288,7 @@ impl Known {
     pub fn inventory(&self) {
         let mut inner = self.lock();
         inner.asked = true;
+        inner.ahead.clear();
         // A side that is halted must be known to be so before anything is decided about it.
         if let Some(condition) = &inner.condition {
             (self.report)(Report::Condition(condition.clone()));
@@ -376,40 +394,6 @@ impl Inner {
         (again, fresh)
     }
 
-    /// Pairs what disappeared with what appeared: one inode, and for files one content.
-    fn moves(&self, fresh: &BTreeMap<RelPath, Finding>) -> Vec<(RelPath, RelPath)> {
-        let mut gone: BTreeMap<(u64, u64), (&RelPath, &Row)> = BTreeMap::new();
-        for path in fresh.iter().filter(|(_, f)| !matches!(f, Finding::Unknown(_))).map(|(p, _)| p)
-        {
-            let Some(row) = self.rows.get(path) else { continue };
-            let stays = match &fresh[path] {
-                Finding::Present(now, _) => now.stamp.same_inode(&row.stamp),
-                _ => false,
-            };
-            if !stays {
-                gone.insert((row.stamp.dev, row.stamp.ino), (path, row));
-            }
-        }
-        if gone.is_empty() {
-            return Vec::new();
-        }
-        let mut moved: Vec<(RelPath, RelPath)> = Vec::new();
-        for (to, finding) in fresh {
-            let Finding::Present(now, _) = finding else { continue };
-            let Some(&(from, row)) = gone.get(&(now.stamp.dev, now.stamp.ino)) else { continue };
-            let implied = |(f, t): &(RelPath, RelPath)| {
-                to.is_below(t) && from.is_below(f) && to.rebase(t, f).as_ref() == Ok(from)
-            };
-            if from != to
-                && row.entry.same_content(&now.entry)
-                && !moved.iter().rev().take(64).any(implied)
-            {
-                moved.push((from.clone(), to.clone()));
-            }
-        }
-        moved
-    }
-
     /// Takes one finding over; answers the row to report, when it is news.
     fn take(
         &mut self,
@@ -438,11 +422,12 @@ impl Inner {
             }
             _ => (None, None),
         };
-        if old == row.as_ref() {
+        let ahead = self.ahead.remove(&path).is_some();
+        if old == row.as_ref() && !ahead {
             return None;
         }
         let entry = row.as_ref().map(|r| r.entry.clone());
-        let news = !crate::entry::same(old.map(|r| &r.entry), entry.as_ref());
+        let news = ahead || !crate::entry::same(old.map(|r| &r.entry), entry.as_ref());
         self.put(path.clone(), row);
         let content = content.map(ByteBuf::from);
         news.then_some(ReportedRow { path, entry, content })
@@ -482,6 +467,14 @@ impl Inner {
             self.put(old, None);
             self.put(new, row);
         }
+    }
+}
+
+/// What an outcome tells of a path that nobody has looked at.
+fn found_instead(report: &Report) -> Option<Option<&Entry>> {
+    match report {
+        Report::Outcome { outcome: Outcome::Stale { now }, .. } => Some(now.as_ref()),
+        _ => None,
     }
 }
 

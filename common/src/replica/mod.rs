@@ -31,6 +31,7 @@ mod lanes;
 pub mod listing;
 pub mod met;
 pub mod metadata;
+mod moved;
 pub mod note;
 pub mod observer;
 pub mod observing;

@@ -204,7 +204,11 @@ impl Observing {
         let now = self.now();
         match command {
             Command::Settle(id) => self.settle(id),
-            Command::Rescan(Some(path)) => self.dirty.mark(Some(path), Depth::Deep, now),
+            // Somebody found that it is not what was told of it, so its stamp is not believed.
+            Command::Rescan(Some(path)) => {
+                self.dirty.mark_read(path.clone(), now);
+                self.dirty.mark(Some(path), Depth::Deep, now);
+            }
             Command::Rescan(None) => self.dirty.all(now),
             Command::MarkDirty(path) => self.dirty.mark(Some(path), Depth::Entry, now),
             Command::Sync(id, paths) => {

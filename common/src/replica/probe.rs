@@ -28,7 +28,7 @@ impl Abilities {
     #[must_use]
     pub fn lacks(&self) -> Vec<String> {
         let all = [
-            (self.exchange, "exchange of two names: a replaced file is linked aside first"),
+            (self.exchange, "exchange of two names: a replaced name is free for an instant"),
             (self.noreplace, "rename without replacing: a new file is linked into place"),
             (self.lease, "leases: files that are open for writing are not recognised"),
         ];

@@ -137,7 +137,7 @@ impl Publisher {
         let verb = Verb::Replace(staged.stamp.ino);
         let intent = Intent { path: spot.path.clone(), verb, before: Identity::of(before) };
         if !self.abilities.exchange {
-            return self.replace_by_link(spot, staged, expected, intent);
+            return self.replace_in_turn(spot, staged, expected, intent);
         }
         intent.write(&self.stage, &staged.name)?;
         reach("intended");
@@ -173,9 +173,7 @@ impl Publisher {
         let intent = Intent { path: spot.path.clone(), verb: Verb::Delete, before };
         intent.write(&self.stage, &name)?;
         reach("intended");
-        let moved =
-            writable(here, || self.move_new((here, spot.name), (self.stage.handle(), &name)));
-        if let Err(e) = moved {
+        if let Err(e) = self.take_out((here, spot.name), &name) {
             Intent::clear(&self.stage, &name);
             return match e {
                 Errno::NOENT => Ok(Published::Stale),
@@ -200,11 +198,19 @@ impl Publisher {
         }
     }
 
-    /// Moves something within the tree to a name that is free.
-    pub fn rename(&self, from: &Spot<'_>, to: &Spot<'_>) -> Result<Published, StepError> {
+    /// Moves something within the tree, at which `before` stands, to a name that is free.
+    pub fn rename(
+        &self,
+        from: &Spot<'_>,
+        to: &Spot<'_>,
+        before: &Entry,
+    ) -> Result<Published, StepError> {
         let (old, new) = (&from.dir, &to.dir);
-        let moved =
-            writable(old, || writable(new, || self.move_new((old, from.name), (new, to.name))));
+        let moved = if self.abilities.noreplace || before.is_dir() {
+            writable(old, || writable(new, || self.move_new((old, from.name), (new, to.name))))
+        } else {
+            self.rename_by_stage(from, to, Identity::of(before))?
+        };
         match moved {
             Ok(()) => {
                 reach("renamed");
@@ -230,14 +236,39 @@ impl Publisher {
         from: (&Handle, &[u8]),
         to: (&Handle, &[u8]),
     ) -> Result<(), Errno> {
-        match writable(to.0, || self.move_new_once(from, to)) {
-            // A directory that we may not write cannot be moved to another parent.
-            Err(Errno::ACCESS) => {
-                let dir = open_directory_at(from.0, from.1).ok_or(Errno::ACCESS)?;
-                writable(&dir, || writable(to.0, || self.move_new_once(from, to)))
-            }
-            other => other,
+        movable(from, || writable(to.0, || self.move_new_once(from, to)))
+    }
+
+    /// Moves something out of the tree to a name in `stage/` that is ours alone: nothing can be
+    /// there, so one rename does it, and takes whatever has the old name in that moment.
+    fn take_out(&self, from: (&Handle, &[u8]), name: &[u8]) -> Result<(), Errno> {
+        let stage = self.stage.handle();
+        let once = || from.0.rename(from.1, stage, name, RenameFlags::empty());
+        movable(from, || writable(from.0, once))
+    }
+
+    /// Where a rename may replace: by way of `stage/`. A second name first and the old one removed
+    /// then would remove what somebody puts there in between.
+    fn rename_by_stage(
+        &self,
+        from: &Spot<'_>,
+        to: &Spot<'_>,
+        before: Identity,
+    ) -> Result<Result<(), Errno>, StepError> {
+        let aside = self.stage.quarantine_name();
+        // What a crash leaves there returns to the old name.
+        let intent = Intent { path: from.path.clone(), verb: Verb::Replace(0), before };
+        intent.write(&self.stage, &aside)?;
+        if let Err(e) = self.take_out((&from.dir, from.name), &aside) {
+            Intent::clear(&self.stage, &aside);
+            return Ok(Err(e));
         }
+        let moved = self.move_new((self.stage.handle(), &aside), (&to.dir, to.name));
+        if moved.is_err() {
+            self.recover_one(&aside)?;
+        }
+        Intent::clear(&self.stage, &aside);
+        Ok(moved)
     }
 
     /// Removes something staged that was not published, when it still is that.
@@ -264,12 +295,14 @@ impl Publisher {
             };
         }
         from.0.link(from.1, to.0, to.1)?;
-        from.0.remove(from.1)
+        // Only this step is repeated: the new name is there.
+        writable(from.0, || from.0.remove(from.1))
     }
 
-    /// Without exchange: the old version gets a second name first, then loses the first one. With a
-    /// directory on either side the name is free for a moment.
-    fn replace_by_link(
+    /// Without exchange: the old version is taken out first, so the name is free for a moment. A
+    /// second name for it, and then the new version over the first, would leave no such moment, and
+    /// would replace what somebody saved in between.
+    fn replace_in_turn(
         &self,
         spot: &Spot<'_>,
         staged: &Staged,
@@ -281,25 +314,17 @@ impl Publisher {
         let aside = self.stage.quarantine_name();
         intent.write(&self.stage, &aside)?;
         let (stage, name) = (self.stage.handle(), &*staged.name);
-        let dir = [expected, &staged.stamp].iter().any(|s| kind(s) == FileType::Directory);
-        let step = if dir {
-            self.move_new((here, spot.name), (stage, &aside)).and_then(|()| {
-                reach("linked");
-                self.move_new((stage, name), (here, spot.name))
-            })
-        } else {
-            here.link(spot.name, stage, &aside).and_then(|()| {
-                reach("linked");
-                stage.rename(name, here, spot.name, RenameFlags::empty())
-            })
-        };
+        let step = self.take_out((here, spot.name), &aside).and_then(|()| {
+            reach("taken");
+            self.move_new((stage, name), (here, spot.name))
+        });
         match step {
             Ok(()) => {}
             Err(Errno::NOENT) if stat_at(stage, &aside).is_ok_and(|s| s.is_none()) => {
                 Intent::clear(&self.stage, &aside);
                 return Ok(Published::Stale);
             }
-            // The second name, or the directory, is sorted out as after a crash.
+            // What was taken out is sorted out as after a crash.
             Err(e) => {
                 let _ = self.recover_one(&aside);
                 return Err(e).step("publish under the name");
@@ -339,8 +364,7 @@ impl Publisher {
     fn exchange_back(&self, spot: &Spot<'_>, staged: &Staged) -> Result<Published, StepError> {
         let (stage, here) = (self.stage.handle(), &spot.dir);
         let name = &*staged.name;
-        stage
-            .rename(name, here, spot.name, RenameFlags::EXCHANGE)
+        writable(here, || stage.rename(name, here, spot.name, RenameFlags::EXCHANGE))
             .or_else(|_| self.move_new((stage, name), (here, spot.name)))
             .step("put the directory back")
             .inspect_err(|e| self.leave(name, e))?;
@@ -374,6 +398,14 @@ pub(super) fn writable<T>(
     answer
 }
 
-fn open_directory_at(dir: &Handle, name: &[u8]) -> Option<Handle> {
-    dir.open_at(name, Open::Directory).ok()
+/// Runs a step that moves something; a directory that we may not write cannot be moved to another
+/// parent, so it is made writable for the moment.
+fn movable(from: (&Handle, &[u8]), act: impl Fn() -> Result<(), Errno>) -> Result<(), Errno> {
+    match act() {
+        Err(Errno::ACCESS) => {
+            let dir = from.0.open_at(from.1, Open::Directory).or(Err(Errno::ACCESS))?;
+            writable(&dir, act)
+        }
+        other => other,
+    }
 }

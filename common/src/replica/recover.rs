@@ -15,7 +15,7 @@ use crate::replica::disk::Handle;
 use crate::replica::displaced::Settled;
 use crate::replica::examine::{Seen, examine};
 use crate::replica::intent::{Identity, Intent, SUFFIX, Verb};
-use crate::replica::publish::Publisher;
+use crate::replica::publish::{Publisher, writable};
 use crate::replica::root::{is_absence, stat_at};
 use crate::replica::stamp::Stamp;
 use crate::replica::step::{Step, StepError};
@@ -95,7 +95,7 @@ impl Publisher {
         let (path, home) = self.home(&intent.path)?;
         let at_path = stat_at(&home, path.name()).step("look at the path")?;
         if intent.verb == Verb::Replace(0) {
-            // Without exchange: a second name of what stands there, or not yet replaced.
+            // Without exchange: not yet replaced, or not yet under its new name.
             if at_path.is_some_and(|s| s.same_inode(&stamp)) {
                 return self.drop_new(name).map(Some);
             }
@@ -128,7 +128,8 @@ impl Publisher {
         let ours = at_path.is_some_and(|s| intent.verb == Verb::Replace(s.ino));
         if ours {
             let flags = RenameFlags::EXCHANGE;
-            stage.rename(name, place.0, place.1, flags).step("put the directory back")?;
+            let back = writable(home, || stage.rename(name, place.0, place.1, flags));
+            back.step("put the directory back")?;
             // It is the new version, or an edit of it: who knows.
             self.to_trash(name, &intent.path)?;
             Intent::clear(&self.stage, name);

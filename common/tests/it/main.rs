@@ -9,6 +9,9 @@
 mod arrows;
 mod coverage;
 mod delta_round_trip;
+mod disk;
+mod disk_cases;
+mod disk_commit;
 mod documents;
 mod merkle;
 mod observed;

@@ -9,6 +9,10 @@
 mod broken_links;
 mod checks;
 mod coordinator;
+mod deep;
+mod deep_simulation;
+#[path = "../../../common/tests/it/disk/mod.rs"]
+mod disk;
 mod fire_steps;
 mod journal;
 mod kept;

@@ -1,0 +1,598 @@
+//! Two replicas on disks in memory, with the real committer, scan and recovery, and the real
+//! coordinator between them. Its shell, the link and the users are the test's.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Mutex};
+
+use common::dirty::{Depth, Dirty};
+use common::entry::{Entry, File};
+use common::path::RelPath;
+use common::reconcile::safety::Limits;
+use common::replica::commit::Job;
+use common::replica::known::{Known, Row};
+use common::replica::root::{Root, is_absence};
+use common::replica::source::{Source, SourceError, Supplier};
+use common::replica::supply::supply;
+use common::side::{PerSide, Side};
+use common::time::{Moment, Timestamp};
+use common::tree::Tree;
+use common::wire::client::{Answer, Request};
+use common::wire::message::{
+    Ask, AskId, Chunk, Content, Given, Order, Peer, ReplicaId, Report, Want,
+};
+use server_a::coordinator::action::{Action, Batch};
+use server_a::coordinator::event::{ClientId, Event, HoldFailure, Now, SaveId};
+use server_a::coordinator::{Coordinator, Remembered};
+use server_a::locks::LockTable;
+use server_a::pending::queue::{HeldEdit, HeldLimits, PendingQueue};
+
+use crate::disk::files::{Features, Whim};
+use crate::disk::side::disk;
+use crate::disk::{Disk, Killed, Place};
+
+/// What content comes from: the other side, while there is a link, and held edits.
+#[derive(Default)]
+pub(crate) struct Counter {
+    other: Option<(Arc<Root>, Arc<Known>)>,
+    held: BTreeMap<u64, Vec<u8>>,
+    link: bool,
+}
+
+struct Shared(Arc<Mutex<Counter>>);
+
+enum Fetched {
+    Bytes(Vec<u8>),
+    Remote(Arc<Root>, Arc<Known>, RelPath, File),
+}
+
+impl Supplier for Shared {
+    fn source(&self, content: &Content, file: &File) -> Result<Box<dyn Source>, SourceError> {
+        let counter = self.0.lock().expect("no panic");
+        match content {
+            Content::Held(seq) => {
+                let bytes = counter.held.get(seq).cloned().ok_or(SourceError::Gone)?;
+                Ok(Box::new(Fetched::Bytes(bytes)))
+            }
+            Content::Pull(path) if counter.link => {
+                let (root, known) = counter.other.clone().ok_or(SourceError::Lost)?;
+                Ok(Box::new(Fetched::Remote(root, known, path.clone(), file.clone())))
+            }
+            _ => Err(SourceError::Lost),
+        }
+    }
+}
+
+impl Source for Fetched {
+    fn recipe(&mut self) -> Result<Option<Vec<Chunk>>, SourceError> {
+        Ok(None)
+    }
+
+    fn fetch(
+        &mut self,
+        ranges: &[(u64, u32)],
+        sink: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
+    ) -> Result<(), SourceError> {
+        for &(offset, length) in ranges {
+            match self {
+                Fetched::Bytes(bytes) => {
+                    let end = bytes.len().min(offset as usize + length as usize);
+                    sink(offset, &bytes[(offset as usize).min(end)..end])?;
+                }
+                Fetched::Remote(root, known, path, file) => {
+                    let want = Want::Piece { offset, length };
+                    let digest = file.digest;
+                    let ask = Ask { id: AskId(1), path: path.clone(), digest, want };
+                    match supply(root, known, &ask).pop() {
+                        Some(Given::Piece(piece)) => sink(offset, &piece)?,
+                        _ => return Err(SourceError::Gone),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One side: its disk, the process in front of it, what that has saved.
+pub(crate) struct Sided {
+    pub(crate) disk: Disk,
+    pub(crate) place: Place,
+    pub(crate) dirty: Dirty,
+    saved: BTreeMap<RelPath, Row>,
+}
+
+/// What is in server A's store, always flushed before it counts.
+#[derive(Default)]
+struct Durable {
+    archive: Tree,
+    peer: Option<Peer>,
+    locks: LockTable,
+    pending: BTreeMap<u64, HeldEdit>,
+    next_seq: u64,
+    epoch: u64,
+}
+
+pub(crate) struct Deep {
+    pub(crate) sides: PerSide<Sided>,
+    counters: PerSide<Arc<Mutex<Counter>>>,
+    pub(crate) coordinator: Coordinator,
+    pub(crate) now: Now,
+    pub(crate) link: bool,
+    met: Option<u64>,
+    durable: Durable,
+    orders: PerSide<VecDeque<Order>>,
+    reports: PerSide<VecDeque<Report>>,
+    saves: VecDeque<(SaveId, Batch)>,
+    holds: VecDeque<HeldEdit>,
+    discards: VecDeque<(u64, bool, HeldEdit)>,
+    alarm: Option<Moment>,
+    answers: Vec<(ClientId, Answer)>,
+    clients: u64,
+    pub(crate) commits: u64,
+    pub(crate) steps: u64,
+    /// Contents that an unlock discarded or a power cut took before they were flushed.
+    pub(crate) waived: BTreeSet<Vec<u8>>,
+    pub(crate) trace: Option<Vec<String>>,
+}
+
+impl Deep {
+    pub(crate) fn new(features: Features) -> Deep {
+        let counters: PerSide<Arc<Mutex<Counter>>> = PerSide::default();
+        let side = |side: Side| {
+            let disk = disk(features);
+            disk.lock().events = Some(Vec::new());
+            let supplier = Arc::new(Shared(counters[side].clone()));
+            let place = Place::open(&disk, side, supplier);
+            Sided { disk, place, dirty: Dirty::default(), saved: BTreeMap::new() }
+        };
+        let durable = Durable::default();
+        let sides = PerSide { a: side(Side::A), b: side(Side::B) };
+        let wall = Timestamp { seconds: 1_800_000_000, nanos: 0 };
+        let mut deep = Deep {
+            sides,
+            counters,
+            coordinator: remembered(&durable),
+            now: Now { moment: Moment(0), wall },
+            link: false,
+            met: None,
+            durable,
+            orders: PerSide::default(),
+            reports: PerSide::default(),
+            saves: VecDeque::new(),
+            holds: VecDeque::new(),
+            discards: VecDeque::new(),
+            alarm: None,
+            answers: Vec::new(),
+            clients: 0,
+            commits: 0,
+            steps: 0,
+            waived: BTreeSet::new(),
+            trace: None,
+        };
+        for side in Side::BOTH {
+            deep.start_side(side, BTreeMap::new());
+        }
+        deep.start();
+        deep
+    }
+
+    fn start(&mut self) {
+        let mut out = Vec::new();
+        self.coordinator.start(&mut out);
+        self.take(out);
+    }
+
+    pub(crate) fn say(&mut self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(line());
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.say(|| format!("  event {event:?}"));
+        let mut out = Vec::new();
+        self.coordinator.handle(self.now, event, &mut out);
+        self.take(out);
+    }
+
+    fn take(&mut self, out: Vec<Action>) {
+        for action in out {
+            self.say(|| format!("    -> {action:?}"));
+            match action {
+                Action::Order(side, order) if side == Side::A || self.link => {
+                    self.orders[side].push_back(order);
+                }
+                Action::Order(..) => {}
+                Action::Hold(edit) => self.holds.push_back(edit),
+                Action::Discard { seq, keep, edit } => self.discards.push_back((seq, keep, edit)),
+                Action::Save(id, batch) => self.saves.push_back((id, batch)),
+                Action::Answer(to, answer) => self.answers.push((to, answer)),
+                Action::WakeAt(moment) => self.alarm = Some(moment),
+                Action::Note(_) => {}
+            }
+        }
+    }
+
+    pub(crate) fn connect(&mut self) {
+        if !self.link {
+            self.link = true;
+            self.wire();
+            self.tell(Event::PeerUp(ReplicaId(7), self.met));
+        }
+    }
+
+    pub(crate) fn disconnect(&mut self) {
+        if self.link {
+            self.link = false;
+            self.wire();
+            self.orders.b.clear();
+            self.reports.b.clear();
+            self.sides.b.place.known.hush();
+            self.tell(Event::PeerDown("the link was cut".into()));
+        }
+    }
+
+    /// What each side can fetch from the other.
+    fn wire(&mut self) {
+        for side in Side::BOTH {
+            let other = &self.sides[side.other()].place;
+            let mut counter = self.counters[side].lock().expect("no panic");
+            counter.other = Some((other.root.clone(), other.known.clone()));
+            counter.link = self.link;
+        }
+    }
+
+    /// A process starts in front of a disk: recovers, looks around.
+    fn start_side(&mut self, side: Side, rows: BTreeMap<RelPath, Row>) {
+        let supplier = Arc::new(Shared(self.counters[side].clone()));
+        let sided = &mut self.sides[side];
+        sided.disk.lock().whim = None;
+        sided.place = Place::remembering(&sided.disk, side, supplier, rows);
+        let (done, failed) = sided.place.recover();
+        assert_eq!(failed, 0, "recovery fails");
+        let left = sided.disk.lock().walk(".lab3/stage");
+        assert!(left.is_empty(), "in stage after recovery: {:?}", left.keys());
+        sided.dirty = Dirty::default();
+        sided.dirty.all(self.now.moment);
+        self.say(|| format!("{side} recovered {done:?}"));
+        self.look(side);
+        self.wire();
+    }
+
+    /// A server ends and starts again; with `cut` it was the power.
+    pub(crate) fn restart(&mut self, side: Side, cut: Option<u64>) {
+        self.say(|| format!("{side} ends, cut {cut:?}"));
+        self.disconnect();
+        match cut {
+            None => self.sides[side].disk.lock().stop(),
+            Some(seed) => {
+                let mut state = seed;
+                self.sides[side].disk.lock().cut(|n| {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
+                    (state >> 33) as usize % n
+                });
+            }
+        }
+        if side == Side::A {
+            self.orders = PerSide::default();
+            self.reports = PerSide::default();
+            self.saves.clear();
+            self.holds.clear();
+            self.discards.clear();
+            self.alarm = None;
+            self.durable.epoch += 1;
+            self.coordinator = remembered(&self.durable);
+        }
+        let rows = self.sides[side].saved.clone();
+        self.start_side(side, rows);
+        if cut.is_some() {
+            self.waive_what_was_cut();
+        }
+        if side == Side::A {
+            self.start();
+        }
+    }
+
+    /// Does something that may end the process; answers whether it did not.
+    pub(crate) fn mortal(&mut self, act: impl FnOnce(&mut Deep)) -> bool {
+        let result = catch_unwind(AssertUnwindSafe(|| act(self)));
+        for side in Side::BOTH {
+            self.sides[side].disk.lock().whim = None;
+        }
+        match result {
+            Ok(()) => true,
+            Err(cause) if cause.is::<Killed>() => false,
+            Err(cause) => resume_unwind(cause),
+        }
+    }
+
+    pub(crate) fn set_whim(&mut self, side: Side, whim: Whim) {
+        let mut files = self.sides[side].disk.lock();
+        files.calls = 0;
+        files.whim = Some(whim);
+    }
+
+    /// Events become marks; only of directories that are watched.
+    pub(crate) fn notice(&mut self, side: Side, overflow: bool) {
+        let sided = &mut self.sides[side];
+        let files = sided.disk.lock();
+        let walked = files.walk("");
+        let paths: BTreeMap<u64, String> = walked.into_iter().map(|(p, u)| (u, p)).collect();
+        drop(files);
+        let events = sided.disk.lock().events.replace(Vec::new()).unwrap_or_default();
+        if overflow {
+            sided.dirty.all(self.now.moment);
+        }
+        for (dir, name) in events {
+            let above = match paths.get(&dir) {
+                Some(path) => RelPath::new(path).ok(),
+                None if dir == crate::disk::files::ROOT => None,
+                None => continue,
+            };
+            if sided.place.followed.0.contains(&above)
+                && let Ok(path) = RelPath::within(above.as_ref(), &name)
+            {
+                sided.dirty.mark(Some(path), Depth::Entry, self.now.moment);
+            }
+        }
+        let again = std::mem::take(&mut *sided.place.again.lock().expect("no panic"));
+        for path in again {
+            sided.dirty.mark(Some(path), Depth::Entry, self.now.moment);
+        }
+    }
+
+    /// A side looks at what is marked.
+    pub(crate) fn look(&mut self, side: Side) {
+        let sided = &mut self.sides[side];
+        let marks = sided.dirty.take(self.now.moment, true);
+        let seen = sided.place.look(&marks);
+        for (place, (depth, read)) in seen.again {
+            sided.dirty.again(place, depth, read, self.now.moment, 0);
+        }
+        self.hear(side);
+    }
+
+    pub(crate) fn save_scan(&mut self, side: Side) {
+        let sided = &mut self.sides[side];
+        for (path, row) in sided.place.known.unsaved() {
+            let flushed = match (&row, sided.place.root.open_file(&path)) {
+                (Some(row), Ok(file)) if row.entry.as_file().is_some() => file.sync_data().is_ok(),
+                _ => true,
+            };
+            match row.filter(|_| flushed) {
+                Some(row) => sided.saved.insert(path, row),
+                None => sided.saved.remove(&path),
+            };
+        }
+    }
+
+    fn hear(&mut self, side: Side) {
+        let told = std::mem::take(&mut *self.sides[side].place.reports.lock().expect("no panic"));
+        if side == Side::A || self.link {
+            self.reports[side].extend(told);
+        }
+    }
+
+    /// A side carries out the next order. Answers whether there was one.
+    pub(crate) fn run_order(&mut self, side: Side) -> bool {
+        let Some(order) = self.orders[side].pop_front() else { return false };
+        self.say(|| format!("{side} carries out {order:?}"));
+        let place = &self.sides[side].place;
+        match order {
+            Order::Commit { id, operation, content } => {
+                self.commits += 1;
+                place.committer.commit_all(vec![Job { id, operation, content }]);
+            }
+            Order::Inventory => place.known.inventory(),
+            Order::Settle { id } => {
+                for _ in 0..8 {
+                    self.notice(side, false);
+                    if self.sides[side].dirty.is_empty() {
+                        break;
+                    }
+                    self.look(side);
+                }
+                self.sides[side].place.known.say(Report::Settled { id });
+            }
+            Order::Rescan { path: None } => self.sides[side].dirty.all(self.now.moment),
+            Order::Rescan { path: Some(path) } => {
+                let dirty = &mut self.sides[side].dirty;
+                dirty.mark_read(path.clone(), self.now.moment);
+                dirty.mark(Some(path), Depth::Deep, self.now.moment);
+            }
+            Order::Sync { .. } | Order::Approve => {}
+            Order::Meet { number } => {
+                self.met = Some(number);
+                self.tell(Event::Reported(side, Report::Met { number }));
+            }
+        }
+        self.hear(side);
+        true
+    }
+
+    pub(crate) fn run_report(&mut self, side: Side) -> bool {
+        let Some(report) = self.reports[side].pop_front() else { return false };
+        self.tell(Event::Reported(side, report));
+        true
+    }
+
+    /// The shell does the next save, hold or discard. Answers whether there was one.
+    pub(crate) fn run_shell(&mut self) -> bool {
+        if let Some((id, batch)) = self.saves.pop_front() {
+            self.save(id, batch);
+        } else if let Some(edit) = self.holds.pop_front() {
+            let result = self.hold(&edit);
+            self.tell(Event::Held(edit.seq, result));
+        } else if let Some((seq, keep, edit)) = self.discards.pop_front() {
+            self.durable.pending.remove(&seq);
+            let bytes = self.counters.a.lock().expect("no panic").held.remove(&seq);
+            if keep {
+                // It would be in A's trash.
+                self.waived.extend(bytes);
+            }
+            self.say(|| format!("A lets go of held edit {seq}: {edit:?}"));
+            self.tell(Event::Discarded(seq, Ok(())));
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn hold(&mut self, edit: &HeldEdit) -> Result<(), HoldFailure> {
+        self.durable.next_seq = self.durable.next_seq.max(edit.seq + 1);
+        if let Some(Entry::File(file)) = &edit.after {
+            let shared = Shared(self.counters.a.clone());
+            let content = Content::Pull(edit.path.clone());
+            let mut bytes = Vec::new();
+            let fetched = shared.source(&content, file).and_then(|mut source| {
+                source.fetch(&[(0, file.size as u32)], &mut |_, piece| {
+                    bytes.extend_from_slice(piece);
+                    Ok(())
+                })
+            });
+            match fetched {
+                Ok(()) => {}
+                Err(SourceError::Gone) => return Err(HoldFailure::Gone),
+                Err(_) => return Err(HoldFailure::Lost),
+            }
+            self.counters.a.lock().expect("no panic").held.insert(edit.seq, bytes);
+        }
+        self.durable.pending.insert(edit.seq, edit.clone());
+        Ok(())
+    }
+
+    /// Flushes the sources, then saves; as the saver does.
+    fn save(&mut self, id: SaveId, batch: Batch) {
+        if batch.forget {
+            self.durable.archive = Tree::default();
+        }
+        let mut late = Vec::new();
+        for row in batch.archive {
+            let is_file = row.entry.as_ref().is_some_and(|entry| entry.as_file().is_some());
+            let flushed = !is_file
+                || Side::BOTH.into_iter().all(|side| {
+                    row.source.is_some_and(|source| source != side) || self.flush(side, &row.path)
+                });
+            if flushed {
+                self.durable.archive.set(&row.path, row.entry);
+            } else {
+                late.push(row.path);
+            }
+        }
+        self.durable.locks = batch.locks.unwrap_or_else(|| self.durable.locks.clone());
+        self.durable.peer = batch.peer.or(self.durable.peer);
+        if !late.is_empty() {
+            self.tell(Event::NotDurable(late));
+        }
+        self.tell(Event::Saved(id, Ok(())));
+    }
+
+    fn flush(&self, side: Side, path: &RelPath) -> bool {
+        if side == Side::B && !self.link {
+            return false;
+        }
+        match self.sides[side].place.root.open_file(path) {
+            Ok(file) => file.sync_data().is_ok(),
+            Err(error) => is_absence(&error),
+        }
+    }
+
+    pub(crate) fn wake(&mut self) -> bool {
+        let Some(alarm) = self.alarm.take() else { return false };
+        self.pass(alarm.ms_since(self.now.moment));
+        self.tell(Event::Woke);
+        true
+    }
+
+    pub(crate) fn pass(&mut self, ms: u64) {
+        self.now.moment = self.now.moment.after_ms(ms);
+        self.now.wall.seconds = 1_800_000_000 + (self.now.moment.0 / 1000) as i64;
+        for side in Side::BOTH {
+            self.sides[side].disk.lock().clock += ms as i64 * 1_000_000;
+        }
+    }
+
+    pub(crate) fn is_due(&self) -> bool {
+        self.alarm.is_some_and(|alarm| alarm <= self.now.moment)
+    }
+
+    fn run(&mut self) -> bool {
+        let mut any = false;
+        for _ in 0..20_000 {
+            let mut moved = false;
+            for side in Side::BOTH {
+                self.notice(side, false);
+                if !self.sides[side].dirty.is_empty() {
+                    self.look(side);
+                    moved = true;
+                }
+                moved |= self.run_order(side) | self.run_report(side);
+            }
+            moved |= self.run_shell();
+            any |= moved;
+            if !moved {
+                return any;
+            }
+        }
+        panic!("it never comes to rest");
+    }
+
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..300 {
+            if !self.run() && !self.wake() {
+                return;
+            }
+        }
+        panic!("the clock is asked for again and again");
+    }
+
+    pub(crate) fn request(&mut self, request: Request) -> ClientId {
+        self.clients += 1;
+        let client = ClientId(self.clients);
+        self.tell(Event::Asked(client, request));
+        client
+    }
+
+    pub(crate) fn ask(&mut self, request: Request) -> Answer {
+        let client = self.request(request);
+        for _ in 0..1000 {
+            self.run();
+            if let Some(at) = self.answers.iter().position(|(to, _)| *to == client) {
+                return self.answers.remove(at).1;
+            }
+            assert!(self.wake(), "the client is never answered");
+        }
+        panic!("the client is never answered");
+    }
+
+    pub(crate) fn archive(&self) -> &Tree {
+        &self.durable.archive
+    }
+
+    pub(crate) fn held(&self) -> BTreeSet<Vec<u8>> {
+        self.counters.a.lock().expect("no panic").held.values().cloned().collect()
+    }
+
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.coordinator.is_idle()
+            && Side::BOTH.iter().all(|&s| self.orders[s].is_empty() && self.reports[s].is_empty())
+            && self.saves.is_empty()
+            && self.holds.is_empty()
+            && self.discards.is_empty()
+            && self.durable.pending.is_empty()
+    }
+}
+
+fn remembered(durable: &Durable) -> Coordinator {
+    let edits = durable.pending.values().cloned();
+    Coordinator::new(Remembered {
+        archive: durable.archive.clone(),
+        peer: durable.peer,
+        locks: durable.locks.clone(),
+        queue: PendingQueue::rebuild(edits, durable.next_seq, HeldLimits::default()),
+        epoch: durable.epoch,
+        limits: Limits::default(),
+    })
+}
