@@ -143,7 +143,11 @@ fn print(answer: &Answer, as_json: bool, out: &mut Output) -> Result<Exit, Failu
         }
         Answer::Refused(refusal) => return Err(refusal.clone().into()),
         Answer::Restored(restored) => kept::print_restored(restored, as_json, out)?,
-        Answer::Listing(_) | Answer::Trash(_) | Answer::Conflicts(_) | Answer::Resolved(_) | Answer::Broken(_) => {
+        Answer::Listing(_)
+        | Answer::Trash(_)
+        | Answer::Conflicts(_)
+        | Answer::Resolved(_)
+        | Answer::Broken(_) => {
             return Err(Failure::unexpected());
         }
     }

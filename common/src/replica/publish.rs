@@ -98,7 +98,19 @@ impl Publisher {
         let trash = Trash::new(claim.trash()?.into(), side, keep, run);
         let abilities = probe(&stage)
             .map_err(|source| OpenError::Probe { path: root.path().to_owned(), source })?;
-        Ok(Publisher { root, stage, trash, abilities, side, left: Mutex::default() })
+        Ok(Publisher::of(root, stage, trash, abilities, side))
+    }
+
+    /// A publisher of these parts.
+    #[must_use]
+    pub fn of(
+        root: Arc<Root>,
+        stage: Stage,
+        trash: Trash,
+        abilities: Abilities,
+        side: Side,
+    ) -> Publisher {
+        Publisher { root, stage, trash, abilities, side, left: Mutex::default() }
     }
 
     /// Opens the directory of a path; `None` when there is none in our tree.

@@ -22,6 +22,7 @@ use common::wire::client::{Answer, Request};
 use common::wire::message::{
     Ask, AskId, Chunk, Content, Given, Order, Peer, ReplicaId, Report, Want,
 };
+use server_a::broken::Broken;
 use server_a::coordinator::action::{Action, Batch};
 use server_a::coordinator::event::{ClientId, Event, HoldFailure, Now, SaveId};
 use server_a::coordinator::{Coordinator, Remembered};
@@ -210,7 +211,7 @@ impl Deep {
                 Action::Save(id, batch) => self.saves.push_back((id, batch)),
                 Action::Answer(to, answer) => self.answers.push((to, answer)),
                 Action::WakeAt(moment) => self.alarm = Some(moment),
-                Action::Note(_) => {}
+                Action::Note(_) | Action::Record(_) | Action::Recall(..) | Action::Explain(_) => {}
             }
         }
     }
@@ -403,6 +404,10 @@ impl Deep {
                 dirty.mark(Some(path), Depth::Deep, self.now.moment);
             }
             Order::Sync { .. } | Order::Approve => {}
+            Order::Compare { id, question } => place.known.compare(id, &question),
+            order @ (Order::Reread { .. } | Order::ListTrash { .. } | Order::FindTrash { .. }) => {
+                panic!("no client asks here: {order:?}")
+            }
             Order::Meet { number } => {
                 self.met = Some(number);
                 self.tell(Event::Reported(side, Report::Met { number }));
@@ -594,5 +599,6 @@ fn remembered(durable: &Durable) -> Coordinator {
         queue: PendingQueue::rebuild(edits, durable.next_seq, HeldLimits::default()),
         epoch: durable.epoch,
         limits: Limits::default(),
+        broken: Broken::default(),
     })
 }

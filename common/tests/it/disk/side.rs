@@ -96,13 +96,9 @@ impl Place {
             noreplace: features.noreplace,
             lease: features.lease,
         };
-        let publisher = Publisher {
-            root: root.clone(),
-            stage: Stage::new(disk.open(b".lab3/stage"), run),
-            trash: Trash::new(disk.open(b".lab3/trash"), side, Keep::default(), run),
-            abilities,
-            side,
-        };
+        let stage = Stage::new(disk.open(b".lab3/stage"), run);
+        let trash = Trash::new(disk.open(b".lab3/trash"), side, Keep::default(), run);
+        let publisher = Publisher::of(root.clone(), stage, trash, abilities, side);
         let dirty = again.clone();
         let committer = Committer {
             publisher: Arc::new(publisher),
