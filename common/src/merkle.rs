@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{Digest, Hasher};
 use crate::entry::Entry;
 use crate::limits::{COMPARED_BYTES_MAX, ROWS_PER_MESSAGE_MAX};
-use crate::path::RelPath;
+use crate::path::{RelPath, rows_below};
 
 /// What is below a directory, in one value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,7 +116,7 @@ impl Merkle {
         loop {
             let Some(top) = open.last_mut() else { return Sum::of_nothing() };
             if let Some((path, entry)) = next_child(rows, top.directory, &mut top.next) {
-                if is_excepted(except, path) {
+                if is_excepted(except, path) || entry.is_none() && holds_none(rows, path, except) {
                     continue;
                 }
                 top.add(path, entry);
@@ -173,7 +173,8 @@ impl Merkle {
         while let Some((path, entry)) = next_child(rows, place, &mut next) {
             // What lies below the last path of the part before is not its neighbour.
             let again = after.as_ref().is_some_and(|after| after.as_bytes() == path);
-            if again || is_excepted(except, path) {
+            let nothing = || entry.is_none() && holds_none(rows, path, except);
+            if again || is_excepted(except, path) || nothing() {
                 continue;
             }
             if level.rows.len() == ROWS_PER_MESSAGE_MAX || bytes > COMPARED_BYTES_MAX {
@@ -278,6 +279,14 @@ fn is_directory(entry: Option<&Entry>) -> bool {
 
 fn is_excepted(except: &BTreeSet<RelPath>, path: &[u8]) -> bool {
     !except.is_empty() && except.contains(path)
+}
+
+/// Whether all that is known below a name of which nothing else is known is excepted.
+fn holds_none<V>(rows: &BTreeMap<RelPath, V>, name: &[u8], except: &BTreeSet<RelPath>) -> bool {
+    let Ok(name) = RelPath::new(name) else { return false };
+    rows_below(rows, &name).all(|(path, _)| {
+        except.contains(path) || path.ancestors().any(|above| except.contains(&above))
+    })
 }
 
 /// Whether anything below a directory is excepted.

@@ -127,7 +127,8 @@ pub(crate) async fn dial(
                     let (outgoing, incoming) = connection.start();
                     link.set(Some(outgoing.clone()));
                     asker.connect(outgoing.clone());
-                    tell(Event::PeerUp(id, met::told(&theirs.features)));
+                    let (met, run) = (met::told(&theirs.features), met::told_run(&theirs.features));
+                    tell(Event::PeerUp(id, met, run));
                     let error = hear(incoming, &outgoing, &link, &asker, &giver, &tell).await;
                     link.set(None);
                     asker.disconnect();

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 const FEATURE: &str = "met=";
+const RUN: &str = "run=";
 
 fn place(root: &Path) -> PathBuf {
     root.join(".lab3/met")
@@ -39,4 +40,16 @@ pub fn feature(number: u64) -> String {
 #[must_use]
 pub fn told(features: &[String]) -> Option<u64> {
     features.iter().find_map(|feature| feature.strip_prefix(FEATURE))?.parse().ok()
+}
+
+/// Which run of a server this is, as a feature of a hello: another number with each start.
+#[must_use]
+pub fn run_feature(run: u64) -> String {
+    format!("{RUN}{run}")
+}
+
+/// The run that a hello tells.
+#[must_use]
+pub fn told_run(features: &[String]) -> Option<u64> {
+    features.iter().find_map(|feature| feature.strip_prefix(RUN))?.parse().ok()
 }

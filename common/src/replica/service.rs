@@ -15,7 +15,7 @@ use crate::limits::PIECE_BYTES_MAX;
 use crate::merkle::Question;
 use crate::options::{DurabilityOption, ReplicaOptions};
 use crate::path::RelPath;
-use crate::replica::claim::{Claim, ClaimError, Terms};
+use crate::replica::claim::{Claim, ClaimError, Terms, random};
 use crate::replica::commit::{Committer, Durability, Job};
 use crate::replica::known::{Known, Reporter, Row};
 use crate::replica::lanes::Lanes;
@@ -109,6 +109,8 @@ pub struct Replica {
     lanes: Lanes,
     saving: Saving,
     salvage: Salvage,
+    /// Another number with each start.
+    run: u64,
 }
 
 impl Replica {
@@ -121,6 +123,7 @@ impl Replica {
         let root = Arc::new(Root::open(&settings.directory)?);
         let state_dir = settings.options.state_dir.as_deref();
         let claim = Claim::take(&root, Terms { state_dir, ..Terms::default() })?;
+        let run = random(root.path())? as u64;
         let store = open_store(&claim, settings.durability())?;
         let remembered: BTreeMap<RelPath, Row> = store.load_scan()?.rows;
         let known = Arc::new(Known::new(remembered, reporter));
@@ -163,6 +166,7 @@ impl Replica {
             lanes,
             saving,
             salvage,
+            run,
         })
     }
 
@@ -180,7 +184,8 @@ impl Replica {
     pub fn hello(&self, role: Role) -> Hello {
         let place = Place::of(self.root.path());
         let number = met::read(self.root.path()).map(met::feature);
-        let features = place.iter().map(Place::feature).chain(number).collect();
+        let run = met::run_feature(self.run);
+        let features = place.iter().map(Place::feature).chain(number).chain([run]).collect();
         Hello { features, ..Hello::new(role, Some(self.id())) }
     }
 

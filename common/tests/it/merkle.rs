@@ -158,3 +158,16 @@ fn a_tree_as_deep_as_a_path_can_be_is_no_danger() {
     tree.set(&bottom, Some(file(2)));
     assert_ne!(tree.sum(&BTreeSet::new()), one);
 }
+
+#[test]
+fn a_file_below_which_all_is_excepted_is_that_file() {
+    let mut plain = Tree::default();
+    plain.set(&path("d"), Some(file(1)));
+    let mut stale = plain.clone();
+    stale.set(&path("d/a"), Some(file(2)));
+    let except: BTreeSet<RelPath> = [path("d/a")].into();
+    for rows in [false, true] {
+        let question = Question { except: vec![path("d/a")], directory: None, rows, after: None };
+        assert_eq!(stale.level(&question, &except), plain.level(&question, &except));
+    }
+}

@@ -83,18 +83,6 @@ impl Rig {
         (scene.act)(self);
     }
 
-    /// Removes the conflict copies, as a user would; answers how many there were.
-    pub(crate) fn clear_copies(&mut self) -> usize {
-        self.settle();
-        let nodes = trees::read(&self.system.a);
-        let copies = nodes.keys().filter_map(|name| std::str::from_utf8(name).ok());
-        let copies: Vec<&str> = copies.filter(|name| name.contains(".conflict-")).collect();
-        for copy in &copies {
-            remove(&self.system.a, copy);
-        }
-        copies.len()
-    }
-
     /// Both trees are what the users left; then nothing moves any more.
     #[track_caller]
     pub(crate) fn is_settled(&self) {

@@ -8,23 +8,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::path::RelPath;
 use common::side::Side;
-use common::time::{Moment, Timestamp};
-use common::wire::client::{
-    Answer, DrainMode, Receipt, Refusal, RefusalKind, Request, Target, Waited,
-};
-use common::wire::log::Happened;
+use common::time::Moment;
+use common::wire::client::{Answer, Refusal, RefusalKind, Request, Target, Waited};
 use common::wire::message::{Order, OrderId};
 
 use super::Coordinator;
-use super::action::{Action, Note};
+use super::action::Action;
 use super::draining::Drained;
 use super::event::ClientId;
-use crate::locks::{Force, LockError, LockState, Wish};
 
 /// How long a side may take to say everything, in milliseconds.
 const SETTLE_MS: u64 = 10_000;
 /// How long an unlock is waited for while something stands in its way, in milliseconds.
-const UNLOCK_MS: u64 = 15_000;
+pub(super) const UNLOCK_MS: u64 = 15_000;
 /// How long both sides may take to agree after the last step of an errand, in milliseconds.
 const ERRAND_MS: u64 = 20_000;
 /// How long a step of an errand may take: a file of any size is read or copied.
@@ -33,11 +29,11 @@ const STEP_MS: u64 = 600_000;
 /// Requests that are not answered yet, and what goes with them.
 #[derive(Default)]
 pub(super) struct Desk {
-    asks: BTreeMap<ClientId, Ask>,
+    pub(super) asks: BTreeMap<ClientId, Ask>,
     pub(super) cursors: BTreeMap<ClientId, Cursor>,
-    unsaved: Vec<(ClientId, Answer)>,
-    receipts: BTreeMap<u64, Drained>,
-    forced: BTreeMap<u64, String>,
+    pub(super) unsaved: Vec<(ClientId, Answer)>,
+    pub(super) receipts: BTreeMap<u64, Drained>,
+    pub(super) forced: BTreeMap<u64, String>,
 }
 
 /// How far a client has read a listing.
@@ -49,14 +45,15 @@ pub(super) struct Cursor {
     pub(super) after: Option<RelPath>,
 }
 
+/// A request that is not answered yet.
 #[derive(Clone, Debug)]
-struct Ask {
-    request: Request,
+pub(super) struct Ask {
+    pub(super) request: Request,
     /// Barriers that are not passed yet.
     settling: BTreeSet<(Side, OrderId)>,
-    deadline: Moment,
+    pub(super) deadline: Moment,
     /// The lock whose drain the client waits for.
-    draining: Option<u64>,
+    pub(super) draining: Option<u64>,
 }
 
 impl Desk {
@@ -105,7 +102,7 @@ impl Desk {
     }
 
     /// What an unlock has done, for one client that waited for it; the last one takes it.
-    fn receipt(&mut self, client: ClientId, lock: u64) -> Option<Drained> {
+    pub(super) fn receipt(&mut self, client: ClientId, lock: u64) -> Option<Drained> {
         let waits = |(&who, ask): (&ClientId, &Ask)| who != client && ask.draining == Some(lock);
         if self.asks.iter().any(waits) {
             return self.receipts.get(&lock).cloned();
@@ -356,168 +353,11 @@ impl Coordinator {
             }
         }
     }
-
-    fn lock(
-        &mut self,
-        client: ClientId,
-        target: &Target,
-        holder: &str,
-        comment: Option<&String>,
-        ttl_s: Option<u64>,
-        out: &mut Vec<Action>,
-    ) {
-        let path = match self.resolve(target) {
-            Ok(path) => path,
-            Err(refusal) => {
-                out.push(Action::Answer(client, Answer::Refused(refusal)));
-                return;
-            }
-        };
-        let (holder, comment) = (holder.to_string(), comment.cloned());
-        let wish = Wish { path: path.clone(), holder: holder.clone(), comment, ttl_s };
-        match self.locks.lock(wish, self.now.wall) {
-            Ok(locked) => {
-                self.unsaved.locks = Some(self.locks.clone());
-                self.hand_over_held();
-                let detail = self.locks.get(locked.id()).and_then(|lock| lock.comment.clone());
-                self.record_word(Happened::Locked, Some(&path), Some(holder.clone()), detail, out);
-                out.push(Action::Note(Note::Locked(path, holder)));
-                if let Some(row) = self.lock_row(locked.id()) {
-                    self.desk.unsaved.push((client, Answer::Locked(row)));
-                }
-            }
-            Err(error) => {
-                out.push(Action::Answer(client, Answer::Refused(lock_refused(&error))));
-            }
-        }
-    }
-
-    /// Serves an unlock; says whether it was answered.
-    fn unlock(&mut self, client: ClientId, ask: &Ask, late: bool, out: &mut Vec<Action>) -> bool {
-        let Request::Unlock { target, holder, force, mode, dry_run } = &ask.request else {
-            return true;
-        };
-        if let Some(lock) = ask.draining {
-            return self.unlocking(client, lock, target, *mode, late);
-        }
-        if !late && !self.is_quiet_at(target_path(target)) {
-            return false;
-        }
-        let force = if *force { Force::Yes } else { Force::No };
-        let found = self.resolve(target).and_then(|path| {
-            self.locks.unlockable(&path, holder, force).cloned().map_err(|e| lock_refused(&e))
-        });
-        let lock = match found {
-            Ok(lock) => lock,
-            Err(refusal) => {
-                out.push(Action::Answer(client, Answer::Refused(refusal)));
-                return true;
-            }
-        };
-        if *dry_run {
-            let applied = self.queue.of_lock(lock.id).map(|edit| edit.row()).collect();
-            let mut receipt = receipt(lock.at_a().clone(), *mode);
-            receipt.dry_run = true;
-            receipt.applied = applied;
-            out.push(Action::Answer(client, Answer::Unlocked(receipt)));
-            return true;
-        }
-        // A lock that its holder has unlocked already is broken by nobody.
-        if lock.holder != *holder && lock.state == LockState::Held {
-            self.desk.forced.insert(lock.id, holder.clone());
-            self.broken.add(&lock.holder, &lock.path, holder, self.now.wall);
-            self.unsaved.broken = Some(self.broken.clone());
-        }
-        self.begin_drain(lock.id, *mode);
-        let deadline = self.now.moment.after_ms(UNLOCK_MS);
-        if let Some(ask) = self.desk.asks.get_mut(&client) {
-            ask.draining = Some(lock.id);
-            ask.deadline = deadline;
-        }
-        // The drain begins now, not with the next event.
-        self.cycle(out);
-        false
-    }
-
-    /// Answers an unlock when its drain is over and both sides agree, or when that takes too long.
-    fn unlocking(
-        &mut self,
-        client: ClientId,
-        lock: u64,
-        target: &Target,
-        mode: DrainMode,
-        late: bool,
-    ) -> bool {
-        let path = target_path(target).clone();
-        let over = self.desk.receipts.contains_key(&lock);
-        let agreed = over && self.ready.b && self.agreed_below(&path);
-        let hopeless = over && !self.ready.b;
-        if !agreed && !hopeless && !late {
-            return false;
-        }
-        let done = match self.desk.receipt(client, lock) {
-            Some(done) => done,
-            None => self.drains.get(&lock).map(|drain| drain.done.clone()).unwrap_or_default(),
-        };
-        let mut receipt = receipt(path.clone(), mode);
-        receipt.applied = done.applied;
-        receipt.discarded = done.discarded;
-        receipt.conflicts = done.conflicts;
-        receipt.agreed = agreed;
-        receipt.waiting = self.waits.rows(Some(&path), self.now, 100);
-        if !agreed && receipt.waiting.is_empty() {
-            receipt.waiting.push(self.why_not_agreed(path));
-        }
-        self.desk.unsaved.push((client, Answer::Unlocked(receipt)));
-        true
-    }
 }
 
-fn target_path(target: &Target) -> &RelPath {
+/// The path that a target names.
+pub(super) fn target_path(target: &Target) -> &RelPath {
     match target {
         Target::Path(path) | Target::Shown { path, .. } => path,
     }
-}
-
-fn receipt(path: RelPath, mode: DrainMode) -> Receipt {
-    Receipt {
-        path,
-        dry_run: false,
-        mode,
-        applied: Vec::new(),
-        discarded: 0,
-        conflicts: Vec::new(),
-        agreed: false,
-        waiting: Vec::new(),
-    }
-}
-
-fn lock_refused(error: &LockError) -> Refusal {
-    let (kind, hint) = match error {
-        LockError::Foreign(lock) => {
-            let mut hint = format!("locked since {}", whole_seconds(lock.since));
-            if let Some(comment) = &lock.comment {
-                hint.push_str(&format!(", saying {comment:?}"));
-            }
-            hint.push_str("; `lab3 unlock --force` breaks a lock");
-            (RefusalKind::LockedByAnother, Some(hint))
-        }
-        LockError::Draining(_) => (RefusalKind::StillWaiting, None),
-        LockError::TwoNames(_) => (
-            RefusalKind::Refused,
-            Some("unlock it first: then B has the new name, too".to_string()),
-        ),
-        LockError::NotLocked { covered_by: Some(lock), .. } => {
-            (RefusalKind::Refused, Some(format!("the lock is on `{}`", lock.path)))
-        }
-        LockError::NotLocked { covered_by: None, .. } => {
-            (RefusalKind::Refused, Some("run `lab3 locks` to see all locks".to_string()))
-        }
-    };
-    Refusal { kind, message: error.to_string(), hint }
-}
-
-/// A time as people read it.
-fn whole_seconds(time: Timestamp) -> String {
-    Timestamp { nanos: 0, ..time }.rfc3339()
 }

@@ -242,6 +242,7 @@ impl Coordinator {
         self.files = 0;
         self.unsaved.forget = true;
         self.unsaved.archive.clear();
+        self.stored.clear();
         for side in Side::BOTH {
             self.guard.forget(side);
             self.lately[side].take();

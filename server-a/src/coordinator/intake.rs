@@ -86,6 +86,7 @@ impl Coordinator {
         self.telling[side] = false;
         self.guard_against(side, lost, out);
         if side == Side::B {
+            self.forget_what_b_lost();
             self.learn_unheard();
         }
         if self.ready.a && self.ready.b {

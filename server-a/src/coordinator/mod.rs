@@ -24,6 +24,7 @@ mod following;
 mod guarding;
 mod holding;
 mod intake;
+mod locking;
 mod outcome;
 mod quiet;
 mod renames;
@@ -143,6 +144,11 @@ pub struct Coordinator {
     saves: BTreeMap<SaveId, Saving>,
     /// Rows of the archive that could not be made durable, to be saved again.
     unproven: BTreeSet<RelPath>,
+    /// What the store says of paths of which the archive has learned something newer.
+    stored: BTreeMap<RelPath, Option<Entry>>,
+    /// Which run of B told us last; another one may have lost what it had not flushed.
+    run: Option<u64>,
+    restarted: bool,
     prove_at: Option<Moment>,
     /// When it is tried again to save, after that failed.
     save_at: Option<Moment>,
@@ -204,6 +210,9 @@ impl Coordinator {
             resolvings: Resolvings::new(),
             saves: BTreeMap::new(),
             unproven: BTreeSet::new(),
+            stored: BTreeMap::new(),
+            run: None,
+            restarted: false,
             prove_at: None,
             save_at: None,
             unsaved: Batch::default(),
@@ -231,7 +240,11 @@ impl Coordinator {
         self.number += 1;
         match event {
             Event::Reported(side, report) => self.take_report(side, report, out),
-            Event::PeerUp(id, met) => self.peer_up(id, met, out),
+            Event::PeerUp(id, met, run) => {
+                self.restarted |= run.is_none() || self.run != run;
+                self.run = run;
+                self.peer_up(id, met, out);
+            }
             Event::PeerDown(reason) => self.peer_down(reason, out),
             Event::Saved(id, result) => self.saved(id, result, out),
             Event::NotDurable(paths) => self.not_durable(paths),
@@ -330,6 +343,7 @@ impl Coordinator {
         self.checks.moved();
         self.copies.remove(path);
         let old = self.archive.set(path, entry.clone());
+        self.stored.entry(path.clone()).or_insert_with(|| old.clone());
         self.files = self.files + is_file(&entry) - is_file(&old);
         self.unsaved.archive.push(ArchiveRow { path: path.clone(), entry, source });
     }
@@ -390,6 +404,7 @@ impl Coordinator {
         match result {
             Ok(()) => {
                 self.can_save_again(out);
+                self.note_stored(&batch);
                 out.extend(answers.into_iter().map(|(to, answer)| Action::Answer(to, answer)));
                 let discard = |edit: HeldEdit| Action::Discard { seq: edit.seq, keep: true, edit };
                 out.extend(declined.into_iter().map(discard));
@@ -403,6 +418,36 @@ impl Coordinator {
                 self.save_at = Some(self.now.moment.after_ms(SAVE_AGAIN_MS));
                 self.halt_for(Halt::CannotSave(reason), out);
             }
+        }
+    }
+
+    /// What was saved is what the archive says, unless that has gone on.
+    fn note_stored(&mut self, batch: &Batch) {
+        for ArchiveRow { path, entry, .. } in &batch.archive {
+            if self.unproven.contains(path) {
+                continue;
+            }
+            if same(self.archive.get(path), entry.as_ref()) {
+                self.stored.remove(path);
+            } else {
+                self.stored.insert(path.clone(), entry.clone());
+            }
+        }
+    }
+
+    /// Another run of B has told what it has. Where that is not what the archive says, and B never
+    /// said that it was flushed, B has lost it: the two sides never agreed on it.
+    pub(super) fn forget_what_b_lost(&mut self) {
+        if !std::mem::take(&mut self.restarted) {
+            return;
+        }
+        let lost = self.stored.iter().filter(|(path, stored)| {
+            let agreed = self.archive.get(path);
+            !same(self.seen.b.get(path), agreed) && !same(stored.as_ref(), agreed)
+        });
+        let lost: Vec<_> = lost.map(|(path, stored)| (path.clone(), stored.clone())).collect();
+        for (path, stored) in lost {
+            self.learn(&path, stored, Some(Side::A));
         }
     }
 

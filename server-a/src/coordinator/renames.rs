@@ -12,6 +12,7 @@ use common::entry::Entry;
 use common::limits::CHANGES_IN_FLIGHT_MAX;
 use common::path::{RelPath, rows_below};
 use common::side::Side;
+use common::tree::Tree;
 use common::wire::message::{Content, Order};
 
 use super::Coordinator;
@@ -229,12 +230,17 @@ impl Coordinator {
             .into_iter()
             .chain(self.archive.below(from).map(|(p, e)| (p.clone(), Some(e.clone()))))
             .collect();
+        let old: Tree = rows.iter().filter_map(|(p, e)| Some((p.clone(), e.clone()?))).collect();
         self.archive.rename(from, to);
         for (path, entry) in std::mem::take(&mut rows) {
             if let Ok(new) = path.rebase(from, to) {
                 rows.push((path, None));
                 rows.push((new, entry));
             }
+        }
+        for (path, _) in &rows {
+            let old = old.get(path).cloned();
+            self.stored.entry(path.clone()).or_insert(old);
         }
         let source = None;
         let rows = rows.into_iter().map(|(path, entry)| ArchiveRow { path, entry, source });

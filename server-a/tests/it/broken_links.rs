@@ -38,3 +38,23 @@ fn what_b_did_unheard_is_no_edit_of_its_user() {
     assert_eq!(names(&world, A), ["f"], "no copy, and nothing comes back");
     assert!(has(&world, B, "f", "two"));
 }
+
+#[test]
+fn what_b_lost_before_it_was_flushed_is_no_edit_of_its_user() {
+    let mut world = agreed(&["f"]);
+    // Nothing that is saved can be shown to be on B's disk.
+    world.chance = Box::new(|| 1);
+    write(&mut world, B, "new", "written by B's user");
+    world.look_all(B);
+    world.run();
+    assert!(has(&world, A, "new", "written by B's user"), "A has it");
+    world.disconnect();
+    write(&mut world, B, "new", "");
+    world.restart_b(true);
+    world.chance = Box::new(|| 99);
+    world.connect();
+    world.settle();
+    let kept = |name: &String| has(&world, A, name, "written by B's user");
+    assert!(names(&world, A).iter().any(kept), "after a power cut it was empty at B");
+    assert_equal(&world);
+}

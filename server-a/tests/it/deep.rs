@@ -7,12 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 
 use common::dirty::{Depth, Dirty};
-use common::entry::{Entry, File};
+use common::entry::File;
 use common::path::RelPath;
 use common::reconcile::safety::Limits;
-use common::replica::commit::Job;
 use common::replica::known::{Known, Row};
-use common::replica::root::{Root, is_absence};
+use common::replica::root::Root;
 use common::replica::source::{Source, SourceError, Supplier};
 use common::replica::supply::supply;
 use common::side::{PerSide, Side};
@@ -24,7 +23,7 @@ use common::wire::message::{
 };
 use server_a::broken::Broken;
 use server_a::coordinator::action::{Action, Batch};
-use server_a::coordinator::event::{ClientId, Event, HoldFailure, Now, SaveId};
+use server_a::coordinator::event::{ClientId, Event, Now, SaveId};
 use server_a::coordinator::{Coordinator, Remembered};
 use server_a::locks::LockTable;
 use server_a::pending::queue::{HeldEdit, HeldLimits, PendingQueue};
@@ -36,12 +35,12 @@ use crate::disk::{Disk, Killed, Place};
 /// What content comes from: the other side, while there is a link, and held edits.
 #[derive(Default)]
 pub(crate) struct Counter {
-    other: Option<(Arc<Root>, Arc<Known>)>,
-    held: BTreeMap<u64, Vec<u8>>,
-    link: bool,
+    pub(crate) other: Option<(Arc<Root>, Arc<Known>)>,
+    pub(crate) held: BTreeMap<u64, Vec<u8>>,
+    pub(crate) link: bool,
 }
 
-struct Shared(Arc<Mutex<Counter>>);
+pub(crate) struct Shared(pub(crate) Arc<Mutex<Counter>>);
 
 enum Fetched {
     Bytes(Vec<u8>),
@@ -101,36 +100,36 @@ pub(crate) struct Sided {
     pub(crate) disk: Disk,
     pub(crate) place: Place,
     pub(crate) dirty: Dirty,
-    saved: BTreeMap<RelPath, Row>,
+    pub(crate) saved: BTreeMap<RelPath, Row>,
 }
 
 /// What is in server A's store, always flushed before it counts.
 #[derive(Default)]
-struct Durable {
-    archive: Tree,
-    peer: Option<Peer>,
-    locks: LockTable,
-    pending: BTreeMap<u64, HeldEdit>,
-    next_seq: u64,
-    epoch: u64,
+pub(crate) struct Durable {
+    pub(crate) archive: Tree,
+    pub(crate) peer: Option<Peer>,
+    pub(crate) locks: LockTable,
+    pub(crate) pending: BTreeMap<u64, HeldEdit>,
+    pub(crate) next_seq: u64,
+    pub(crate) epoch: u64,
 }
 
 pub(crate) struct Deep {
     pub(crate) sides: PerSide<Sided>,
-    counters: PerSide<Arc<Mutex<Counter>>>,
+    pub(crate) counters: PerSide<Arc<Mutex<Counter>>>,
     pub(crate) coordinator: Coordinator,
     pub(crate) now: Now,
     pub(crate) link: bool,
-    met: Option<u64>,
-    durable: Durable,
-    orders: PerSide<VecDeque<Order>>,
-    reports: PerSide<VecDeque<Report>>,
-    saves: VecDeque<(SaveId, Batch)>,
-    holds: VecDeque<HeldEdit>,
-    discards: VecDeque<(u64, bool, HeldEdit)>,
-    alarm: Option<Moment>,
-    answers: Vec<(ClientId, Answer)>,
-    clients: u64,
+    pub(crate) met: Option<u64>,
+    pub(crate) durable: Durable,
+    pub(crate) orders: PerSide<VecDeque<Order>>,
+    pub(crate) reports: PerSide<VecDeque<Report>>,
+    pub(crate) saves: VecDeque<(SaveId, Batch)>,
+    pub(crate) holds: VecDeque<HeldEdit>,
+    pub(crate) discards: VecDeque<(u64, bool, HeldEdit)>,
+    pub(crate) alarm: Option<Moment>,
+    pub(crate) answers: Vec<(ClientId, Answer)>,
+    pub(crate) clients: u64,
     pub(crate) commits: u64,
     pub(crate) steps: u64,
     /// Contents that an unlock discarded or a power cut took before they were flushed.
@@ -191,7 +190,7 @@ impl Deep {
         }
     }
 
-    fn tell(&mut self, event: Event) {
+    pub(crate) fn tell(&mut self, event: Event) {
         self.say(|| format!("  event {event:?}"));
         let mut out = Vec::new();
         self.coordinator.handle(self.now, event, &mut out);
@@ -220,7 +219,7 @@ impl Deep {
         if !self.link {
             self.link = true;
             self.wire();
-            self.tell(Event::PeerUp(ReplicaId(7), self.met));
+            self.tell(Event::PeerUp(ReplicaId(7), self.met, None));
         }
     }
 
@@ -369,138 +368,10 @@ impl Deep {
         }
     }
 
-    fn hear(&mut self, side: Side) {
+    pub(crate) fn hear(&mut self, side: Side) {
         let told = std::mem::take(&mut *self.sides[side].place.reports.lock().expect("no panic"));
         if side == Side::A || self.link {
             self.reports[side].extend(told);
-        }
-    }
-
-    /// A side carries out the next order. Answers whether there was one.
-    pub(crate) fn run_order(&mut self, side: Side) -> bool {
-        let Some(order) = self.orders[side].pop_front() else { return false };
-        self.say(|| format!("{side} carries out {order:?}"));
-        let place = &self.sides[side].place;
-        match order {
-            Order::Commit { id, operation, content } => {
-                self.commits += 1;
-                place.committer.commit_all(vec![Job { id, operation, content }]);
-            }
-            Order::Inventory => place.known.inventory(),
-            Order::Settle { id } => {
-                for _ in 0..8 {
-                    self.notice(side, false);
-                    if self.sides[side].dirty.is_empty() {
-                        break;
-                    }
-                    self.look(side);
-                }
-                self.sides[side].place.known.say(Report::Settled { id });
-            }
-            Order::Rescan { path: None } => self.sides[side].dirty.all(self.now.moment),
-            Order::Rescan { path: Some(path) } => {
-                let dirty = &mut self.sides[side].dirty;
-                dirty.mark_read(path.clone(), self.now.moment);
-                dirty.mark(Some(path), Depth::Deep, self.now.moment);
-            }
-            Order::Sync { .. } | Order::Approve => {}
-            Order::Compare { id, question } => place.known.compare(id, &question),
-            order @ (Order::Reread { .. } | Order::ListTrash { .. } | Order::FindTrash { .. }) => {
-                panic!("no client asks here: {order:?}")
-            }
-            Order::Meet { number } => {
-                self.met = Some(number);
-                self.tell(Event::Reported(side, Report::Met { number }));
-            }
-        }
-        self.hear(side);
-        true
-    }
-
-    pub(crate) fn run_report(&mut self, side: Side) -> bool {
-        let Some(report) = self.reports[side].pop_front() else { return false };
-        self.tell(Event::Reported(side, report));
-        true
-    }
-
-    /// The shell does the next save, hold or discard. Answers whether there was one.
-    pub(crate) fn run_shell(&mut self) -> bool {
-        if let Some((id, batch)) = self.saves.pop_front() {
-            self.save(id, batch);
-        } else if let Some(edit) = self.holds.pop_front() {
-            let result = self.hold(&edit);
-            self.tell(Event::Held(edit.seq, result));
-        } else if let Some((seq, keep, edit)) = self.discards.pop_front() {
-            self.durable.pending.remove(&seq);
-            let bytes = self.counters.a.lock().expect("no panic").held.remove(&seq);
-            if keep {
-                // It would be in A's trash.
-                self.waived.extend(bytes);
-            }
-            self.say(|| format!("A lets go of held edit {seq}: {edit:?}"));
-            self.tell(Event::Discarded(seq, Ok(())));
-        } else {
-            return false;
-        }
-        true
-    }
-
-    fn hold(&mut self, edit: &HeldEdit) -> Result<(), HoldFailure> {
-        self.durable.next_seq = self.durable.next_seq.max(edit.seq + 1);
-        if let Some(Entry::File(file)) = &edit.after {
-            let shared = Shared(self.counters.a.clone());
-            let content = Content::Pull(edit.path.clone());
-            let mut bytes = Vec::new();
-            let fetched = shared.source(&content, file).and_then(|mut source| {
-                source.fetch(&[(0, file.size as u32)], &mut |_, piece| {
-                    bytes.extend_from_slice(piece);
-                    Ok(())
-                })
-            });
-            match fetched {
-                Ok(()) => {}
-                Err(SourceError::Gone) => return Err(HoldFailure::Gone),
-                Err(_) => return Err(HoldFailure::Lost),
-            }
-            self.counters.a.lock().expect("no panic").held.insert(edit.seq, bytes);
-        }
-        self.durable.pending.insert(edit.seq, edit.clone());
-        Ok(())
-    }
-
-    /// Flushes the sources, then saves; as the saver does.
-    fn save(&mut self, id: SaveId, batch: Batch) {
-        if batch.forget {
-            self.durable.archive = Tree::default();
-        }
-        let mut late = Vec::new();
-        for row in batch.archive {
-            let is_file = row.entry.as_ref().is_some_and(|entry| entry.as_file().is_some());
-            let flushed = !is_file
-                || Side::BOTH.into_iter().all(|side| {
-                    row.source.is_some_and(|source| source != side) || self.flush(side, &row.path)
-                });
-            if flushed {
-                self.durable.archive.set(&row.path, row.entry);
-            } else {
-                late.push(row.path);
-            }
-        }
-        self.durable.locks = batch.locks.unwrap_or_else(|| self.durable.locks.clone());
-        self.durable.peer = batch.peer.or(self.durable.peer);
-        if !late.is_empty() {
-            self.tell(Event::NotDurable(late));
-        }
-        self.tell(Event::Saved(id, Ok(())));
-    }
-
-    fn flush(&self, side: Side, path: &RelPath) -> bool {
-        if side == Side::B && !self.link {
-            return false;
-        }
-        match self.sides[side].place.root.open_file(path) {
-            Ok(file) => file.sync_data().is_ok(),
-            Err(error) => is_absence(&error),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The simulation with clients who bring versions back from trash and settle conflicts meanwhile.
 //!
 //! What they put into trash is not lost: apart from that, the laws are those of the simulation.
-//! `LAB3_KEPT_SEED=N` replays one seed; `LAB3_FULL=1` tries many.
+//! `LAB3_KEPT_SEED=N` replays one seed, with `LAB3_SIM_TRACE=FILE` in words; `LAB3_FULL=1` tries many.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -31,12 +31,13 @@ struct Achieved {
 fn what_clients_bring_back_and_settle_costs_no_version() {
     let mut achieved = Achieved::default();
     if let Some(seed) = number("LAB3_KEPT_SEED") {
-        return simulate(seed, &mut achieved);
+        return traced(seed, &mut achieved);
     }
     let full = std::env::var_os("LAB3_FULL").is_some();
     let seeds = if full { SEEDS_FULL } else { SEEDS };
     for seed in 0..seeds {
-        let run = catch_unwind(AssertUnwindSafe(|| simulate(seed, &mut achieved)));
+        let run =
+            catch_unwind(AssertUnwindSafe(|| simulate(&mut World::new(), seed, &mut achieved)));
         assert!(
             run.is_ok(),
             "seed {seed}; replay: LAB3_KEPT_SEED={seed} cargo test -p server-a --test it \
@@ -48,8 +49,17 @@ fn what_clients_bring_back_and_settle_costs_no_version() {
     assert!(restored > 0 && resolved > 0 && refused > 0);
 }
 
-fn simulate(seed: u64, achieved: &mut Achieved) {
+fn traced(seed: u64, achieved: &mut Achieved) {
     let mut world = World::new();
+    world.trace = Some(Vec::new());
+    let run = catch_unwind(AssertUnwindSafe(|| simulate(&mut world, seed, achieved)));
+    if let (Some(file), Some(lines)) = (std::env::var_os("LAB3_SIM_TRACE"), &world.trace) {
+        std::fs::write(file, lines.join("\n")).expect("the trace can be written");
+    }
+    assert!(run.is_ok(), "seed {seed}");
+}
+
+fn simulate(world: &mut World, seed: u64, achieved: &mut Achieved) {
     world.trash_counts = true;
     let mut rng = Rng(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
     let mut account = Account::default();
@@ -60,21 +70,21 @@ fn simulate(seed: u64, achieved: &mut Achieved) {
     }
     for side in Side::BOTH {
         for _ in 0..rng.below(12) {
-            edit(&mut world, side, &mut rng, &mut account);
+            edit(world, side, &mut rng, &mut account);
         }
     }
     world.connect();
     for _ in 0..20 + rng.below(200) {
         match rng.below(12) {
-            0 => resolve(&mut world, &mut rng),
-            1 => restore(&mut world, &mut rng),
-            _ => step(&mut world, &mut rng, &mut account, locking, flapping),
+            0 => resolve(world, &mut rng),
+            1 => restore(world, &mut rng),
+            _ => step(world, &mut rng, &mut account, locking, flapping),
         }
-        account.check(&world);
-        check_queue(&world);
+        account.check(world);
+        check_queue(world);
     }
     world.chance = Box::new(|| 99);
-    rest(&mut world, &mut rng, &account);
+    rest(world, &mut rng, &account);
     for (_, answer) in &world.answers {
         match answer {
             Answer::Restored(_) => achieved.restored += 1,

@@ -10,10 +10,12 @@ mod broken_links;
 mod checks;
 mod coordinator;
 mod deep;
+mod deep_shell;
 mod deep_simulation;
 #[path = "../../../common/tests/it/disk/mod.rs"]
 mod disk;
 mod fire_steps;
+mod following;
 mod journal;
 mod kept;
 mod kept_simulation;

@@ -1,10 +1,14 @@
-//! What holds of the world when it is at rest.
+//! What holds of the world: when it is at rest, and under a lock.
 
 use std::collections::BTreeSet;
 
+use common::change::Operation;
 use common::digest::Digest;
-use common::entry::same;
+use common::entry::{Entry, same};
 use common::path::RelPath;
+use common::side::Side;
+use common::wire::message::OrderId;
+use server_a::locks::LockState;
 
 use crate::model::content;
 use crate::world::World;
@@ -40,5 +44,26 @@ impl World {
             }
         }
         differing
+    }
+
+    /// Our hand leaves a locked path alone.
+    pub(crate) fn check_lock(&self, side: Side, id: OrderId, operation: &Operation) {
+        if side == Side::B || self.exempt.contains(&id) {
+            return;
+        }
+        let (paths, whole) = match operation {
+            Operation::Change(c) => {
+                let displaces = c.before.is_some() && !c.after.as_ref().is_some_and(Entry::is_dir);
+                (vec![&c.path], displaces)
+            }
+            Operation::Rename { from, to, .. } => (vec![from, to], true),
+        };
+        for lock in self.coordinator.locks().iter().filter(|l| l.state == LockState::Held) {
+            for path in &paths {
+                let below = || lock.names().any(|name| name.is_below(path));
+                let met = lock.covers(path) || whole && below();
+                assert!(!met, "`{path}` was changed at A under the lock of `{}`", lock.path);
+            }
+        }
     }
 }

@@ -39,7 +39,7 @@ impl Obedient {
             limits: Limits { files_min: u64::MAX, ..Limits::default() },
         });
         let mut world = Obedient { coordinator, todo: VecDeque::new(), commits: 0, actions: 0 };
-        world.tell(Event::PeerUp(ReplicaId(1), None));
+        world.tell(Event::PeerUp(ReplicaId(1), None, None));
         for (side, rows) in [(Side::A, a), (Side::B, b)] {
             for part in rows.chunks(1000) {
                 let report =

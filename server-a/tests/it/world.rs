@@ -52,6 +52,8 @@ pub(crate) struct World {
     pub(crate) replica: ReplicaId,
     /// How many meetings B remembers.
     pub(crate) met: Option<u64>,
+    /// How often B was started.
+    run: u64,
     pub(crate) limits: Limits,
     pub(crate) durable: Durable,
     pub(crate) orders: PerSide<VecDeque<Order>>,
@@ -68,7 +70,7 @@ pub(crate) struct World {
     pub(crate) ordered: Vec<(Side, Operation)>,
     pub(crate) actions: u64,
     /// Operations that were under way when a lock was granted.
-    exempt: BTreeSet<OrderId>,
+    pub(crate) exempt: BTreeSet<OrderId>,
     /// Held edits whose content was put into A's tree.
     applied: BTreeSet<(u64, RelPath)>,
     /// Contents that an unlock was told to discard.
@@ -97,6 +99,7 @@ impl World {
             link: false,
             replica: ReplicaId(7),
             met: None,
+            run: 1,
             limits,
             durable,
             orders: PerSide::default(),
@@ -187,7 +190,7 @@ impl World {
     pub(crate) fn connect(&mut self) {
         if !self.link {
             self.link = true;
-            self.tell(Event::PeerUp(self.replica, self.met));
+            self.tell(Event::PeerUp(self.replica, self.met, Some(self.run)));
         }
     }
 
@@ -221,6 +224,7 @@ impl World {
     /// Server B dies and starts again.
     pub(crate) fn restart_b(&mut self, rescanned: bool) {
         self.say(|| "restart of B".into());
+        self.run += 1;
         self.disconnect();
         self.sides.b.come_back(rescanned);
     }
@@ -322,27 +326,6 @@ impl World {
         }
     }
 
-    /// Our hand leaves a locked path alone.
-    fn check_lock(&self, side: Side, id: OrderId, operation: &Operation) {
-        if side == Side::B || self.exempt.contains(&id) {
-            return;
-        }
-        let (paths, whole) = match operation {
-            Operation::Change(c) => {
-                let displaces = c.before.is_some() && !c.after.as_ref().is_some_and(Entry::is_dir);
-                (vec![&c.path], displaces)
-            }
-            Operation::Rename { from, to, .. } => (vec![from, to], true),
-        };
-        for lock in self.coordinator.locks().iter().filter(|l| l.state == LockState::Held) {
-            for path in &paths {
-                let below = || lock.names().any(|name| name.is_below(path));
-                let met = lock.covers(path) || whole && below();
-                assert!(!met, "`{path}` was changed at A under the lock of `{}`", lock.path);
-            }
-        }
-    }
-
     /// The next report of a side reaches the coordinator. Answers whether there was one.
     pub(crate) fn run_report(&mut self, side: Side) -> bool {
         let Some(report) = self.reports[side].pop_front() else { return false };
@@ -414,10 +397,10 @@ impl World {
         self.durable.locks = batch.locks.unwrap_or_else(|| self.durable.locks.clone());
         self.durable.broken = batch.broken.unwrap_or_else(|| self.durable.broken.clone());
         self.durable.peer = batch.peer.or(self.durable.peer);
-        self.tell(Event::Saved(id, Ok(())));
         if !unproven.is_empty() {
             self.tell(Event::NotDurable(unproven));
         }
+        self.tell(Event::Saved(id, Ok(())));
     }
 
     /// The clock runs to the alarm. Answers whether there was one.

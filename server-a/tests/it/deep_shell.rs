@@ -1,0 +1,146 @@
+//! What carries out orders and actions in the deep world: the committers, and server A's shell.
+
+use common::dirty::Depth;
+use common::entry::Entry;
+use common::path::RelPath;
+use common::replica::commit::Job;
+use common::replica::root::is_absence;
+use common::replica::source::{SourceError, Supplier};
+use common::side::Side;
+use common::tree::Tree;
+use common::wire::message::{Content, Order, Report};
+use server_a::coordinator::action::Batch;
+use server_a::coordinator::event::{Event, HoldFailure, SaveId};
+use server_a::pending::queue::HeldEdit;
+
+use crate::deep::{Deep, Shared};
+
+impl Deep {
+    /// A side carries out the next order. Answers whether there was one.
+    pub(crate) fn run_order(&mut self, side: Side) -> bool {
+        let Some(order) = self.orders[side].pop_front() else { return false };
+        self.say(|| format!("{side} carries out {order:?}"));
+        let place = &self.sides[side].place;
+        match order {
+            Order::Commit { id, operation, content } => {
+                self.commits += 1;
+                place.committer.commit_all(vec![Job { id, operation, content }]);
+            }
+            Order::Inventory => place.known.inventory(),
+            Order::Settle { id } => {
+                for _ in 0..8 {
+                    self.notice(side, false);
+                    if self.sides[side].dirty.is_empty() {
+                        break;
+                    }
+                    self.look(side);
+                }
+                self.sides[side].place.known.say(Report::Settled { id });
+            }
+            Order::Rescan { path: None } => self.sides[side].dirty.all(self.now.moment),
+            Order::Rescan { path: Some(path) } => {
+                let dirty = &mut self.sides[side].dirty;
+                dirty.mark_read(path.clone(), self.now.moment);
+                dirty.mark(Some(path), Depth::Deep, self.now.moment);
+            }
+            Order::Sync { .. } | Order::Approve => {}
+            Order::Compare { id, question } => place.known.compare(id, &question),
+            order @ (Order::Reread { .. } | Order::ListTrash { .. } | Order::FindTrash { .. }) => {
+                panic!("no client asks here: {order:?}")
+            }
+            Order::Meet { number } => {
+                self.met = Some(number);
+                self.tell(Event::Reported(side, Report::Met { number }));
+            }
+        }
+        self.hear(side);
+        true
+    }
+
+    pub(crate) fn run_report(&mut self, side: Side) -> bool {
+        let Some(report) = self.reports[side].pop_front() else { return false };
+        self.tell(Event::Reported(side, report));
+        true
+    }
+
+    /// The shell does the next save, hold or discard. Answers whether there was one.
+    pub(crate) fn run_shell(&mut self) -> bool {
+        if let Some((id, batch)) = self.saves.pop_front() {
+            self.save(id, batch);
+        } else if let Some(edit) = self.holds.pop_front() {
+            let result = self.hold(&edit);
+            self.tell(Event::Held(edit.seq, result));
+        } else if let Some((seq, keep, edit)) = self.discards.pop_front() {
+            self.durable.pending.remove(&seq);
+            let bytes = self.counters.a.lock().expect("no panic").held.remove(&seq);
+            if keep {
+                // It would be in A's trash.
+                self.waived.extend(bytes);
+            }
+            self.say(|| format!("A lets go of held edit {seq}: {edit:?}"));
+            self.tell(Event::Discarded(seq, Ok(())));
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn hold(&mut self, edit: &HeldEdit) -> Result<(), HoldFailure> {
+        self.durable.next_seq = self.durable.next_seq.max(edit.seq + 1);
+        if let Some(Entry::File(file)) = &edit.after {
+            let shared = Shared(self.counters.a.clone());
+            let content = Content::Pull(edit.path.clone());
+            let mut bytes = Vec::new();
+            let fetched = shared.source(&content, file).and_then(|mut source| {
+                source.fetch(&[(0, file.size as u32)], &mut |_, piece| {
+                    bytes.extend_from_slice(piece);
+                    Ok(())
+                })
+            });
+            match fetched {
+                Ok(()) => {}
+                Err(SourceError::Gone) => return Err(HoldFailure::Gone),
+                Err(_) => return Err(HoldFailure::Lost),
+            }
+            self.counters.a.lock().expect("no panic").held.insert(edit.seq, bytes);
+        }
+        self.durable.pending.insert(edit.seq, edit.clone());
+        Ok(())
+    }
+
+    /// Flushes the sources, then saves; as the saver does.
+    fn save(&mut self, id: SaveId, batch: Batch) {
+        if batch.forget {
+            self.durable.archive = Tree::default();
+        }
+        let mut late = Vec::new();
+        for row in batch.archive {
+            let is_file = row.entry.as_ref().is_some_and(|entry| entry.as_file().is_some());
+            let flushed = !is_file
+                || Side::BOTH.into_iter().all(|side| {
+                    row.source.is_some_and(|source| source != side) || self.flush(side, &row.path)
+                });
+            if flushed {
+                self.durable.archive.set(&row.path, row.entry);
+            } else {
+                late.push(row.path);
+            }
+        }
+        self.durable.locks = batch.locks.unwrap_or_else(|| self.durable.locks.clone());
+        self.durable.peer = batch.peer.or(self.durable.peer);
+        if !late.is_empty() {
+            self.tell(Event::NotDurable(late));
+        }
+        self.tell(Event::Saved(id, Ok(())));
+    }
+
+    fn flush(&self, side: Side, path: &RelPath) -> bool {
+        if side == Side::B && !self.link {
+            return false;
+        }
+        match self.sides[side].place.root.open_file(path) {
+            Ok(file) => file.sync_data().is_ok(),
+            Err(error) => is_absence(&error),
+        }
+    }
+}
