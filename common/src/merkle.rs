@@ -284,6 +284,9 @@ fn is_excepted(except: &BTreeSet<RelPath>, path: &[u8]) -> bool {
 /// Whether all that is known below a name of which nothing else is known is excepted.
 fn holds_none<V>(rows: &BTreeMap<RelPath, V>, name: &[u8], except: &BTreeSet<RelPath>) -> bool {
     let Ok(name) = RelPath::new(name) else { return false };
+    if !holds_any(except, Some(name.as_bytes())) {
+        return false;
+    }
     rows_below(rows, &name).all(|(path, _)| {
         except.contains(path) || path.ancestors().any(|above| except.contains(&above))
     })

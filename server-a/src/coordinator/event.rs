@@ -28,8 +28,8 @@ pub struct SaveId(pub u64);
 pub enum Event {
     /// A side said something.
     Reported(Side, Report),
-    /// The link to B stands. Says which replica it is, how many meetings it remembers, and which run
-    /// of it this is, if it says so.
+    /// The link to B stands. Says which replica it is, how many meetings it remembers, and which
+    /// run of it this is, if it says so.
     PeerUp(ReplicaId, Option<u64>, Option<u64>),
     /// The link to B is lost, or was not to be had.
     PeerDown(String),

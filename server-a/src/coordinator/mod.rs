@@ -30,6 +30,7 @@ mod quiet;
 mod renames;
 mod resolving;
 mod salvage;
+mod saves;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,7 +43,7 @@ use common::reconcile::safety::{Guard, Limits};
 use common::side::{PerSide, Side};
 use common::time::Moment;
 use common::tree::Tree;
-use common::wire::client::{Answer, Link};
+use common::wire::client::Link;
 use common::wire::message::{Condition, Order, OrderId, Peer};
 
 use crate::broken::Broken;
@@ -54,7 +55,7 @@ use checks::Checks;
 use desk::Desk;
 use draining::Drain;
 use errands::Errands;
-use event::{ClientId, Event, Now, SaveId};
+use event::{Event, Now, SaveId};
 use flights::{Flights, Parked};
 use guarding::{Halt, Lately, count_files, is_a_file};
 use holding::Holds;
@@ -62,6 +63,7 @@ use intake::Arriving;
 use renames::Hints;
 use resolving::Resolvings;
 use salvage::Salvages;
+use saves::Saving;
 use waits::{Reason, Waits};
 
 /// What the coordinator starts with: all that was remembered.
@@ -80,20 +82,6 @@ pub struct Remembered {
     pub epoch: u64,
     /// When to halt.
     pub limits: Limits,
-}
-
-/// How long to wait before saving again what could not be made durable, in milliseconds.
-const PROVE_MS: u64 = 5_000;
-/// What could not be saved is saved again after so long.
-const SAVE_AGAIN_MS: u64 = 2_000;
-
-/// A save under way.
-struct Saving {
-    batch: Batch,
-    /// What clients hear when it is durable.
-    answers: Vec<(ClientId, Answer)>,
-    /// What leaves the pending directory when it is durable.
-    declined: Vec<HeldEdit>,
 }
 
 /// The one that decides.
@@ -369,134 +357,6 @@ impl Coordinator {
             self.wake_parked(&path);
         }
         self.expire_locks(out);
-    }
-
-    /// Sends what has to be saved; answers that depend on it wait for `Event::Saved`.
-    fn flush(&mut self, out: &mut Vec<Action>) {
-        let batch = &self.unsaved;
-        let nothing = batch.archive.is_empty() && !batch.forget;
-        let nothing = nothing && batch.locks.is_none() && batch.peer.is_none();
-        let nothing = nothing && batch.broken.is_none();
-        let nothing = nothing && self.declined.is_empty();
-        // What could not be saved is kept for the next try, or until somebody needs it.
-        let is_due = self.save_at.is_some_and(|at| at <= self.now.moment);
-        let kept = (nothing || self.cannot_save()) && !is_due;
-        if kept && !self.desk.has_unsaved() {
-            return;
-        }
-        self.save_at = None;
-        let mut batch = std::mem::take(&mut self.unsaved);
-        let declined = std::mem::take(&mut self.declined);
-        batch.archive.extend(declined.iter().map(|edit| ArchiveRow {
-            path: edit.path.clone(),
-            entry: edit.after.clone(),
-            source: Some(Side::A),
-        }));
-        self.next_id += 1;
-        let id = SaveId(self.next_id);
-        let answers = self.desk.take_unsaved();
-        self.saves.insert(id, Saving { batch: batch.clone(), answers, declined });
-        out.push(Action::Save(id, batch));
-    }
-
-    fn saved(&mut self, id: SaveId, result: Result<(), String>, out: &mut Vec<Action>) {
-        let Some(Saving { batch, answers, declined }) = self.saves.remove(&id) else { return };
-        match result {
-            Ok(()) => {
-                self.can_save_again(out);
-                self.note_stored(&batch);
-                out.extend(answers.into_iter().map(|(to, answer)| Action::Answer(to, answer)));
-                let discard = |edit: HeldEdit| Action::Discard { seq: edit.seq, keep: true, edit };
-                out.extend(declined.into_iter().map(discard));
-            }
-            Err(reason) => {
-                self.declined.extend(declined);
-                for (client, _) in answers {
-                    out.push(Action::Answer(client, desk::cannot_save(&reason)));
-                }
-                self.save_again(batch);
-                self.save_at = Some(self.now.moment.after_ms(SAVE_AGAIN_MS));
-                self.halt_for(Halt::CannotSave(reason), out);
-            }
-        }
-    }
-
-    /// What was saved is what the archive says, unless that has gone on.
-    fn note_stored(&mut self, batch: &Batch) {
-        for ArchiveRow { path, entry, .. } in &batch.archive {
-            if self.unproven.contains(path) {
-                continue;
-            }
-            if same(self.archive.get(path), entry.as_ref()) {
-                self.stored.remove(path);
-            } else {
-                self.stored.insert(path.clone(), entry.clone());
-            }
-        }
-    }
-
-    /// Another run of B has told what it has. Where that is not what the archive says, and B never
-    /// said that it was flushed, B has lost it: the two sides never agreed on it.
-    pub(super) fn forget_what_b_lost(&mut self) {
-        if !std::mem::take(&mut self.restarted) {
-            return;
-        }
-        let lost = self.stored.iter().filter(|(path, stored)| {
-            let agreed = self.archive.get(path);
-            !same(self.seen.b.get(path), agreed) && !same(stored.as_ref(), agreed)
-        });
-        let lost: Vec<_> = lost.map(|(path, stored)| (path.clone(), stored.clone())).collect();
-        for (path, stored) in lost {
-            self.learn(&path, stored, Some(Side::A));
-        }
-    }
-
-    /// What a batch was about is saved once more, as it is now: a later batch may have been saved.
-    fn save_again(&mut self, batch: Batch) {
-        let unsaved = &mut self.unsaved;
-        let archive = &self.archive;
-        if batch.forget {
-            unsaved.forget = true;
-            let all = archive.iter().map(|(path, entry)| (path.clone(), Some(entry.clone())));
-            unsaved.archive =
-                all.map(|(path, entry)| ArchiveRow { path, entry, source: None }).collect();
-        }
-        unsaved.archive.extend(
-            batch
-                .archive
-                .into_iter()
-                .map(|row| ArchiveRow { entry: archive.get(&row.path).cloned(), ..row }),
-        );
-        if batch.locks.is_some() {
-            unsaved.locks = Some(self.locks.clone());
-        }
-        if batch.broken.is_some() {
-            unsaved.broken = Some(self.broken.clone());
-        }
-        unsaved.peer = batch.peer.and(self.peer).or(unsaved.peer);
-    }
-
-    /// A source could not be made durable before the archive said so: agree on it again later.
-    fn not_durable(&mut self, paths: Vec<RelPath>) {
-        self.unproven.extend(paths);
-        self.prove_at = self.prove_at.or(Some(self.now.moment.after_ms(PROVE_MS)));
-    }
-
-    /// Tries again to save what could not be made durable.
-    fn prove(&mut self) {
-        if !self.ready.b || self.prove_at.is_none_or(|at| at > self.now.moment) {
-            return;
-        }
-        self.prove_at = None;
-        // What is on its way is saved when it has arrived.
-        let unproven = std::mem::take(&mut self.unproven);
-        let (same, moving) = unproven.into_iter().partition(|path| self.all_same(path));
-        self.unproven = moving;
-        let same: BTreeSet<RelPath> = same;
-        for path in same {
-            let entry = self.seen.a.get(&path).cloned();
-            self.learn(&path, entry, None);
-        }
     }
 
     fn set_alarm(&mut self, out: &mut Vec<Action>) {

@@ -174,7 +174,7 @@ fn simulate(world: &mut Deep, rng: &mut Rng, users: &mut Users) -> Result<(), St
         let lives = world.mortal(|world| match what {
             0..=24 => act(world, side, users),
             25..=44 => {
-                world.notice(side, seed % 50 == 0);
+                world.notice(side, seed.is_multiple_of(50));
                 world.look(side);
             }
             45..=62 => drop(world.run_order(side)),
@@ -191,11 +191,11 @@ fn simulate(world: &mut Deep, rng: &mut Rng, users: &mut Users) -> Result<(), St
             93 if locking => unlock(world, seed),
             94 if flapping => world.disconnect(),
             95 if flapping => world.connect(),
-            96 if mortal => world.restart(side, (cuts && seed % 2 == 0).then_some(seed)),
+            96 if mortal => world.restart(side, (cuts && seed.is_multiple_of(2)).then_some(seed)),
             _ => world.connect(),
         });
         if !lives {
-            world.restart(side, (cuts && seed % 2 == 0).then_some(seed));
+            world.restart(side, (cuts && seed.is_multiple_of(2)).then_some(seed));
         }
         check(world)?;
     }

@@ -1,7 +1,8 @@
 //! The simulation with clients who bring versions back from trash and settle conflicts meanwhile.
 //!
 //! What they put into trash is not lost: apart from that, the laws are those of the simulation.
-//! `LAB3_KEPT_SEED=N` replays one seed, with `LAB3_SIM_TRACE=FILE` in words; `LAB3_FULL=1` tries many.
+//! `LAB3_KEPT_SEED=N` replays one seed, with `LAB3_SIM_TRACE=FILE` in words; `LAB3_FULL=1` tries
+//! many.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
