@@ -375,11 +375,12 @@ impl Coordinator {
     ) {
         let found = self.drains.iter_mut().find(|(_, drain)| drain.leaving.contains_key(&seq));
         let Some((_, drain)) = found else {
-            // No lock covers it: its own was lost, and its content is in trash now.
-            let covered = |edit: &HeldEdit| self.locks.covering(&edit.path).is_some();
-            if result.is_ok() && self.queue.get(seq).is_some_and(|edit| !covered(edit)) {
-                let edit = self.queue.remove(seq);
-                edit.into_iter().for_each(|edit| self.mark(&edit.path));
+            // No lock covered it, and its content is in trash now. If one covers it by now, what B
+            // has is held anew.
+            if result.is_ok()
+                && let Some(edit) = self.queue.remove(seq)
+            {
+                self.mark(&edit.path);
             }
             return;
         };

@@ -59,9 +59,9 @@ impl Coordinator {
         if let Some(uncovered) = self.locks.stays(path, there) {
             self.unsaved.locks = Some(self.locks.clone());
             self.let_uncovered_go(out);
-            self.mark(&uncovered);
             self.touch_below(&uncovered);
             self.mark_waiting_below(&uncovered);
+            self.mark_upward(&uncovered);
         }
     }
 
@@ -69,6 +69,7 @@ impl Coordinator {
     pub(super) fn lock_is_followed(&mut self, from: &RelPath, to: &RelPath) {
         if self.locks.moved_at_b(from, to) {
             self.unsaved.locks = Some(self.locks.clone());
+            self.mark_upward(from);
         }
     }
 
@@ -91,6 +92,15 @@ impl Coordinator {
             self.wake_parked(&path);
         }
         self.mark_renamed(&lock.path, &to);
+        self.mark_upward(&to);
+    }
+
+    /// What is above a name may have waited for its lock.
+    fn mark_upward(&mut self, path: &RelPath) {
+        self.mark(path);
+        for above in path.ancestors() {
+            self.mark(&above);
+        }
     }
 
     /// What a lock has followed waits at its old name: if B can take the new one over now, it does;
