@@ -18,7 +18,7 @@ use crate::limits::{INLINE_PER_MESSAGE_MAX, ROWS_PER_MESSAGE_MAX};
 use crate::merkle::{self, Merkle, Question};
 use crate::path::{RelPath, rows_below};
 use crate::problem::{Problem, ProblemKind};
-use crate::replica::moved::moves;
+use crate::replica::moved::{Lately, moves};
 use crate::replica::stamp::Stamp;
 use crate::wire::message::{Condition, Observation, OrderId, Report, Row as ReportedRow};
 
@@ -69,6 +69,7 @@ struct Inner {
     rows: BTreeMap<RelPath, Row>,
     /// Directories by device and inode, to find where a moved one came from.
     directories: BTreeMap<(u64, u64), RelPath>,
+    lately: Lately,
     problems: BTreeMap<RelPath, Problem>,
     sums: Merkle,
     /// Of these an outcome told something that is not in the rows: what the next look finds is
@@ -225,7 +226,10 @@ impl Known {
         if inner.open_looks == 0 {
             inner.touched.clear();
         }
-        let mut news = Observation { moved: moves(&inner.rows, &fresh), ..Observation::default() };
+        let moved = moves(&inner.rows, &fresh);
+        let Inner { rows, lately, .. } = &mut *inner;
+        let strayed = lately.strays(rows, &fresh);
+        let mut news = Observation { moved, strayed, ..Observation::default() };
         let (mut bytes, mut told_part) = (0, false);
         for (path, finding) in fresh {
             let Some(row) = inner.take(path, finding, &mut news.problems) else { continue };

@@ -261,6 +261,9 @@ pub struct Observation {
     pub rows: Vec<Row>,
     /// Renames, from and to, that explain some of the rows.
     pub moved: Vec<(RelPath, RelPath)>,
+    /// Files that were found under another name than at an earlier look, from and to. The names
+    /// mean other files now; there is nothing to repeat by a rename.
+    pub strayed: Vec<(RelPath, RelPath)>,
     /// Problems that came (`Some`) and went (`None`).
     pub problems: Vec<(RelPath, Option<Problem>)>,
     /// Whether the next observation belongs to the same look: nothing is decided before its end.

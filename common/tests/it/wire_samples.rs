@@ -115,6 +115,7 @@ pub(crate) fn reports(golden: &mut Golden) {
             },
         ],
         moved: vec![(path("a"), path("b"))],
+        strayed: vec![(path("c"), path("d"))],
         problems: vec![(path("secret"), Some(problem())), (path("cured"), None)],
         more: true,
     };

@@ -61,22 +61,33 @@ fn of_a_hundred_who_lock_one_file_one_has_it() {
     }
 }
 
-/// Which content stood at a name, from when on.
+/// Which content stood at a name, from when on, and since when there is such a content.
 #[derive(Default)]
-struct Names(BTreeMap<String, Vec<(u64, Option<u64>)>>);
+struct Names {
+    stood: BTreeMap<String, Vec<(u64, Option<u64>)>>,
+    made: BTreeMap<u64, u64>,
+}
 
 impl Names {
     fn set(&mut self, at: u64, name: &str, file: Option<u64>) {
-        self.0.entry(name.to_owned()).or_default().push((at, file));
+        self.stood.entry(name.to_owned()).or_default().push((at, file));
+        if let Some(file) = file {
+            self.made.entry(file).or_insert(at);
+        }
     }
 
     fn now(&self, name: &str) -> Option<u64> {
-        self.0.get(name)?.last()?.1
+        self.stood.get(name)?.last()?.1
+    }
+
+    /// Whether a listing that was asked for then showed it, under any name.
+    fn was_shown(&self, file: Option<u64>, from: u64) -> bool {
+        file.and_then(|file| self.made.get(&file)).is_none_or(|made| *made <= from)
     }
 
     /// What stood at a name at some moment between two.
     fn during(&self, name: &str, from: u64, to: u64) -> Vec<Option<u64>> {
-        let Some(all) = self.0.get(name) else { return vec![None] };
+        let Some(all) = self.stood.get(name) else { return vec![None] };
         let before = all.iter().rev().find(|(at, _)| *at <= from).and_then(|(_, file)| *file);
         let within = all.iter().filter(|(at, _)| *at > from && *at <= to).map(|(_, file)| *file);
         std::iter::once(before).chain(within).collect()
@@ -171,8 +182,12 @@ fn an_index_never_locks_another_file_while_files_move() {
                 let names = names.lock().expect("not poisoned");
                 let shown = names.during(&path, listed_from, listed_to);
                 let there = names.during(&path, asked_from, asked_to);
-                let is_same = there.iter().any(|file| shown.contains(file));
-                assert!(is_same, "{round}: `{path}` showed {shown:?} and locked {there:?}");
+                // A new file that takes the place of another within the blink of an eye is a save.
+                let is_same = |file| shown.contains(file) || !names.was_shown(*file, listed_from);
+                assert!(
+                    there.iter().any(is_same),
+                    "{round}: `{path}` showed {shown:?} and locked {there:?}"
+                );
             }
             1 | 5 => refused += 1,
             _ => panic!("{round}: {ran:?}"),

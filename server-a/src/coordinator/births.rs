@@ -14,7 +14,7 @@ const NAMES_MAX: usize = 200_000;
 #[derive(Default)]
 pub(super) struct Births {
     at: BTreeMap<RelPath, u64>,
-    /// When names were first seen.
+    /// When what stands at a name was first seen, under whatever name; zero is from of old.
     made: BTreeMap<RelPath, u64>,
     /// Names that were taken by a file which had another name in a listing from the first of these
     /// generations on, and before the second.
@@ -35,21 +35,27 @@ impl Births {
         self.at.insert(path.clone(), generation);
     }
 
-    /// Something came to be under this name.
+    /// Something came to be under this name, unless it is known to have come from another one.
     pub(super) fn made(&mut self, path: &RelPath, generation: u64) {
         if self.made.len() >= NAMES_MAX {
             self.made.clear();
         }
-        self.made.insert(path.clone(), generation);
+        self.made.entry(path.clone()).or_insert(generation);
     }
 
-    /// A file took another name. Where that is how a name was saved, by a file that no listing up
-    /// to then had shown, such a listing still means the name.
-    pub(super) fn moved(&mut self, from: &RelPath, to: &RelPath, generation: u64) {
-        let since = self.made.get(from).copied().unwrap_or(0);
-        self.note(from, generation);
-        let (first, _) = self.taken.get(to).copied().unwrap_or((since, 0));
-        self.taken.insert(to.clone(), (first.min(since), generation));
+    /// Files took other names, at once. Where that is how a name was saved, by a file that no
+    /// listing up to then had shown, such a listing still means the name.
+    pub(super) fn moved(&mut self, moves: &[(RelPath, RelPath)], generation: u64) {
+        let since = |(from, _): &(RelPath, RelPath)| self.made.get(from).copied().unwrap_or(0);
+        let sinces: Vec<u64> = moves.iter().map(since).collect();
+        for (from, _) in moves {
+            self.note(from, generation);
+        }
+        for ((_, to), since) in moves.iter().zip(sinces) {
+            let (first, _) = self.taken.get(to).copied().unwrap_or((since, 0));
+            self.taken.insert(to.clone(), (first.min(since), generation));
+            self.made.insert(to.clone(), since);
+        }
     }
 
     /// Whether the name still means what it meant in that generation.
@@ -71,6 +77,10 @@ mod tests {
         RelPath::new(text).expect("a valid path")
     }
 
+    fn moves(pairs: &[(&str, &str)]) -> Vec<(RelPath, RelPath)> {
+        pairs.iter().map(|(from, to)| (path(from), path(to))).collect()
+    }
+
     #[test]
     fn a_name_that_lost_its_file_is_not_the_one_that_was_shown() {
         let mut births = Births::default();
@@ -78,6 +88,26 @@ mod tests {
         assert!(!births.same_since(&path("d/f"), 6), "its directory moved away after the listing");
         assert!(births.same_since(&path("d/f"), 7));
         assert!(births.same_since(&path("e"), 0));
+    }
+
+    #[test]
+    fn a_file_that_was_shown_is_no_save_however_often_it_moved() {
+        let mut births = Births::default();
+        births.made(&path("new"), 8);
+        births.moved(&moves(&[("new", "saved")]), 9);
+        assert!(births.same_since(&path("saved"), 7), "no listing showed what was saved there");
+        assert!(!births.same_since(&path("saved"), 8), "this one showed it as `new`");
+        births.moved(&moves(&[("old", "between")]), 10);
+        births.made(&path("between"), 10);
+        births.moved(&moves(&[("between", "last")]), 11);
+        assert!(!births.same_since(&path("last"), 9), "this one showed it as `old`");
+        births.note(&path("between"), 12);
+        births.made(&path("between"), 13);
+        births.moved(&moves(&[("between", "last"), ("last", "between")]), 14);
+        births.moved(&moves(&[("between", "after")]), 15);
+        assert!(!births.same_since(&path("after"), 13), "it showed `last`, which traded places");
+        births.moved(&moves(&[("last", "after")]), 16);
+        assert!(!births.same_since(&path("after"), 13), "nor is the name what it was by that");
     }
 
     #[test]

@@ -226,7 +226,7 @@ impl Coordinator {
     fn renamed_by_errand(&mut self, side: Side, from: &RelPath, to: &RelPath, outcome: &Outcome) {
         match outcome {
             Outcome::Done { .. } => {
-                self.births.moved(from, to, self.number);
+                self.births.moved(&[(from.clone(), to.clone())], self.number);
                 self.seen[side].rename(from, to);
                 let hint = Hint { side, from: from.clone(), to: to.clone() };
                 for path in self.hints.insert(hint) {

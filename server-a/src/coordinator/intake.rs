@@ -108,14 +108,14 @@ impl Coordinator {
     }
 
     fn observed(&mut self, side: Side, observation: Observation, out: &mut Vec<Action>) {
-        let Observation { rows, moved, problems, more } = observation;
+        let Observation { rows, moved, strayed, problems, more } = observation;
         self.checks.moved();
         self.telling[side] = more;
         let live = rows.len() <= URGENT_ROWS_MAX && !more;
         let number = self.number;
         let mut renamed = Vec::new();
+        self.births.moved(&[moved.as_slice(), strayed.as_slice()].concat(), number);
         for (from, to) in moved {
-            self.births.moved(&from, &to, number);
             if side == Side::A {
                 renamed.extend(self.locks_move_along(&from, &to, out));
             }

@@ -175,7 +175,7 @@ impl Replica {
             let rows = std::mem::replace(&mut rows, rest);
             let moved = moved.take().unwrap_or_default();
             let more = part + 1 < parts;
-            let observation = Observation { rows, moved, problems: Vec::new(), more };
+            let observation = Observation { rows, moved, more, ..Observation::default() };
             if observation != Observation::default() {
                 reports.push(Report::Observed(observation));
             }
