@@ -36,7 +36,7 @@ use common::replica::service::{Replica, Settings};
 use common::side::Side;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tracing::warn;
 
@@ -138,12 +138,16 @@ pub async fn run(
     };
     let tell = events(&mail);
     let dialling = peer::dial(peer, replica.clone(), link.clone(), asker.clone(), giver, tell);
-    let mut dialling = tokio::spawn(dialling);
+    let mut dialled = JoinSet::new();
+    dialled.spawn(dialling);
     let end = tokio::select! {
         end = clients::serve(listener, desk, events(&mail)) => end,
-        end = &mut dialling => end.context("dialling was cut short")?.map(|never| match never {}),
+        Some(end) = dialled.join_next() => {
+            end.context("dialling was cut short")?.map(|never| match never {})
+        }
         () = stop => Ok(()),
     };
+    link.be_last();
     drop(mail.send(Mail::Stop));
     // A driver that panicked has said why; there is nothing left to stop.
     let mut saved = spawn_blocking(move || drop((driving.join(), saving.join(), writing.join())));
@@ -152,7 +156,8 @@ pub async fn run(
         link.close();
         saved.await.context("cannot save at the end")?;
     }
-    dialling.abort();
+    // Only then nothing is asked any more that nobody would hear the answer to.
+    dialled.shutdown().await;
     asker.disconnect();
     spawn_blocking(move || replica.stop()).await.context("cannot stop cleanly")?;
     end

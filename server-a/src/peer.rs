@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,6 +41,8 @@ pub(crate) struct Link {
 #[derive(Default)]
 struct Inner {
     outgoing: Option<Outgoing<PeerMessage>>,
+    /// The server stops: when this link is lost, no other takes its place.
+    is_last: bool,
     syncs: BTreeMap<OrderId, Sender<bool>>,
     next: u64,
 }
@@ -87,15 +90,28 @@ impl Link {
         }
     }
 
-    /// Says nothing more to B, and waits for no answer of it.
-    pub(crate) fn close(&self) {
-        self.set(None);
+    /// No other link takes the place of this one: nobody would tell B what to do, and without that
+    /// it answers nothing.
+    pub(crate) fn be_last(&self) {
+        self.lock().is_last = true;
     }
 
-    fn set(&self, outgoing: Option<Outgoing<PeerMessage>>) {
+    /// Says nothing more to B, and waits for no answer of it.
+    pub(crate) fn close(&self) {
         let mut inner = self.lock();
-        inner.outgoing = outgoing;
+        inner.outgoing = None;
         inner.syncs.clear();
+    }
+
+    /// B is there; answers whether anything will be said to it.
+    fn open(&self, outgoing: Outgoing<PeerMessage>) -> bool {
+        let mut inner = self.lock();
+        if inner.is_last {
+            return false;
+        }
+        inner.outgoing = Some(outgoing);
+        inner.syncs.clear();
+        true
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -125,12 +141,14 @@ pub(crate) async fn dial(
                 Ok(id) => {
                     pause = PAUSE_FIRST;
                     let (outgoing, incoming) = connection.start();
-                    link.set(Some(outgoing.clone()));
+                    if !link.open(outgoing.clone()) {
+                        return pending().await;
+                    }
                     asker.connect(outgoing.clone());
                     let (met, run) = (met::told(&theirs.features), met::told_run(&theirs.features));
                     tell(Event::PeerUp(id, met, run));
                     let error = hear(incoming, &outgoing, &link, &asker, &giver, &tell).await;
-                    link.set(None);
+                    link.close();
                     asker.disconnect();
                     words(&error)
                 }

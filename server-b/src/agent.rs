@@ -5,7 +5,7 @@
     reason = "connections, their tasks and their mailboxes"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
@@ -28,6 +28,8 @@ use tracing::{debug, info, warn};
 
 /// While more than this waits to be said, in bytes, news travel without content.
 const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// So many of the last commits that were ordered are known by their numbers.
+const ORDERED_MAX: usize = 10_000;
 
 /// Where reports go, and what they are about.
 #[derive(Default)]
@@ -42,9 +44,24 @@ struct Inner {
     turn: Option<(Option<ReplicaId>, Arc<Notify>)>,
     /// What A asked for and has not heard of yet.
     under_way: BTreeMap<OrderId, Operation>,
+    /// The last commits that A asked for over this link.
+    ordered: BTreeSet<OrderId>,
 }
 
 impl Inner {
+    /// A commit is ordered; whether for the first time. Carried out twice, and at once, it would
+    /// take its own work for a user's.
+    fn is_new_order(&mut self, id: OrderId, operation: &Operation) -> bool {
+        if !self.ordered.insert(id) {
+            return false;
+        }
+        if self.ordered.len() > ORDERED_MAX {
+            self.ordered.pop_first();
+        }
+        self.under_way.insert(id, operation.clone());
+        true
+    }
+
     /// Whether no newer connection took the place of this one.
     fn is_turn_of(&self, ended: &Arc<Notify>) -> bool {
         self.turn.as_ref().is_some_and(|(_, turn)| Arc::ptr_eq(turn, ended))
@@ -164,6 +181,7 @@ async fn receive(
         }
         inner.link = None;
         inner.under_way.clear();
+        inner.ordered.clear();
     }
     // Not under the lock of the desk: who reports holds another lock that this takes, and wants
     // that of the desk.
@@ -221,9 +239,10 @@ async fn hear(
                     bail!("a newer connection took its place");
                 }
                 if let Order::Commit { id, operation, .. } = &order {
-                    inner.under_way.insert(*id, operation.clone());
                     // RACE: queued before a newer connection can have taken the place of this one.
-                    replica.order(order);
+                    if inner.is_new_order(*id, operation) {
+                        replica.order(order);
+                    }
                     continue;
                 }
                 drop(inner);

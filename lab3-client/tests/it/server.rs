@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// The longest that anything may take here. Generous: the machine may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// The last so many bytes of what a server said are shown when a test fails.
 const SHOWN_BYTES: usize = 60000;
 
@@ -60,6 +60,16 @@ pub(crate) fn free_port() -> u16 {
             return port;
         }
     }
+}
+
+/// The threads of a process, and where in the kernel each one waits.
+fn threads(pid: u32) -> String {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let about = |task: fs::DirEntry| {
+        let read = |name| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+        format!("{} in {}\n{}", read("comm").trim_end(), read("wchan"), read("stack"))
+    };
+    tasks.map(about).collect()
 }
 
 /// A running server.
@@ -129,14 +139,17 @@ impl Server {
         self.child.try_wait().expect("a child")
     }
 
-    /// Waits for its end.
+    /// Waits for its end; when it never comes, says what each thread does instead.
     pub(crate) fn ended(&mut self) -> ExitStatus {
-        let mut status = None;
-        until(&format!("the end of {}", self.name), || {
-            status = self.child.try_wait().expect("a child");
-            status.is_some()
-        });
-        status.expect("it ended")
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.has_ended() {
+                return status;
+            }
+            let threads = || threads(self.child.id());
+            assert!(Instant::now() < deadline, "{} does not end:\n{}", self.name, threads());
+            sleep(Duration::from_millis(5));
+        }
     }
 
     /// Ends it with SIGTERM, and requires a clean end.
