@@ -1,6 +1,6 @@
 //! Server A: it watches its directory, decides for both sides, and serves the clients.
 //!
-//! Pure: `coordinator`, `locks`, `broken`, `pending::queue`. The rest is the shell that carries out
+//! Pure: `coordinator`, `locks`, `broken`, `pending::queue`, `frame`. The rest is the shell that carries out
 //! what they decide: `driver` owns the coordinator, `peer` is the link to B, `clients` the door for
 //! `lab3`, `contents` finds bytes, `keeper` and `saver` write down. See `docs/architecture.md`.
 
@@ -10,6 +10,7 @@ mod clients;
 mod contents;
 pub mod coordinator;
 mod driver;
+pub mod frame;
 pub mod journal;
 mod keeper;
 pub mod locks;

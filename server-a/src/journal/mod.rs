@@ -6,7 +6,6 @@
 //! is full stops the journal and nothing else; what it missed is counted, and said.
 #![expect(clippy::disallowed_methods, reason = "threads and a clock of its own")]
 
-pub mod frame;
 pub mod search;
 pub mod segments;
 

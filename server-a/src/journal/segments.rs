@@ -12,9 +12,11 @@ use std::path::{Path, PathBuf};
 
 use common::wire::log::{LogPart, LogQuery, LogRow};
 
-use super::frame::{self, HEADER};
 use super::search::Search;
+use crate::frame;
 
+/// What every file of the journal begins with: what it is, and in which format.
+pub const HEADER: &[u8] = b"lab3 journal 1\n";
 /// The journal is in so many files, about.
 const SEGMENTS: u64 = 8;
 const END: &str = ".log";
@@ -72,7 +74,7 @@ impl Segments {
     fn mend(&mut self) -> io::Result<Option<String>> {
         let Some((first, length)) = self.files.last().copied() else { return Ok(None) };
         let path = self.path(first);
-        let parsed = frame::parse(&fs::read(&path)?);
+        let parsed = frame::parse::<LogRow>(HEADER, &fs::read(&path)?);
         if parsed.foreign {
             self.next_seq = first + (1 << 32);
             let name = path.display();
@@ -204,10 +206,10 @@ impl Snapshot {
         LogPart { problem, ..search.found() }
     }
 
-    fn read(&self, first: u64, length: u64) -> io::Result<frame::Parsed> {
+    fn read(&self, first: u64, length: u64) -> io::Result<frame::Parsed<LogRow>> {
         let mut bytes = Vec::new();
         File::open(path_of(&self.dir, first))?.take(length).read_to_end(&mut bytes)?;
-        Ok(frame::parse(&bytes))
+        Ok(frame::parse(HEADER, &bytes))
     }
 }
 

@@ -11,8 +11,8 @@ use common::path::RelPath;
 use common::side::Side;
 use common::time::Timestamp;
 use common::wire::log::{Happened, LogPart, LogQuery, LogRow, Version};
-use server_a::journal::frame;
-use server_a::journal::segments::{Segments, Terms};
+use server_a::frame;
+use server_a::journal::segments::{HEADER, Segments, Terms};
 
 const CHILD_ENV: &str = "LAB3_TEST_JOURNAL";
 const TERMS: Terms = Terms { bytes_max: 64 << 20, durable: false };
@@ -64,9 +64,9 @@ fn written(count: u64) -> (tempfile::TempDir, PathBuf, PathBuf) {
 fn a_cut_at_any_byte_costs_the_last_row_at_most_and_is_said() {
     let (_root, dir, file) = written(4);
     let whole = fs::read(&file).expect("read");
-    let mut ends = vec![frame::HEADER.len()];
+    let mut ends = vec![HEADER.len()];
     for count in 1..=4 {
-        let cut = |n: &usize| frame::parse(&whole[..*n]).rows.len() >= count;
+        let cut = |n: &usize| frame::parse::<LogRow>(HEADER, &whole[..*n]).rows.len() >= count;
         ends.push((0..=whole.len()).find(cut).expect("an end"));
     }
     for cut in 0..=whole.len() {
@@ -76,7 +76,7 @@ fn a_cut_at_any_byte_costs_the_last_row_at_most_and_is_said() {
         let left = ends.iter().filter(|end| **end <= cut).count().saturating_sub(1);
         let seqs: Vec<u64> = rows.iter().map(|row| row.seq).collect();
         assert_eq!(seqs, (1..=left as u64).collect::<Vec<_>>(), "cut at {cut}");
-        let torn = cut > frame::HEADER.len() && !ends.contains(&cut);
+        let torn = cut > HEADER.len() && !ends.contains(&cut);
         assert_eq!(problem.is_some(), torn, "cut at {cut}: {problem:?}");
         segments.append(&mut [row(Happened::Deleted, "next")]).expect("written");
         let rows = all(&open(&dir, TERMS).0);
@@ -89,14 +89,14 @@ fn a_cut_at_any_byte_costs_the_last_row_at_most_and_is_said() {
 fn a_flipped_bit_anywhere_costs_one_row_and_invents_none() {
     let (_root, _, file) = written(3);
     let whole = fs::read(&file).expect("read");
-    let before = frame::parse(&whole).rows;
+    let before = frame::parse::<LogRow>(HEADER, &whole).rows;
     for at in 0..whole.len() * 8 {
         let mut damaged = whole.clone();
         damaged[at / 8] ^= 1 << (at % 8);
-        let parsed = frame::parse(&damaged);
+        let parsed = frame::parse::<LogRow>(HEADER, &damaged);
         assert!(parsed.rows.iter().all(|row| before.contains(row)), "bit {at}");
         assert!(parsed.rows.is_sorted_by(|a, b| a.seq < b.seq));
-        if at / 8 >= frame::HEADER.len() {
+        if at / 8 >= HEADER.len() {
             assert_eq!(parsed.rows.len(), 2, "bit {at}");
         } else {
             assert!(parsed.foreign && parsed.rows.is_empty());
@@ -231,7 +231,7 @@ fn what_was_written_outlives_a_kill_whole_and_in_order() {
             }
         }
         child.wait().expect("waited");
-        let parsed = frame::parse(&fs::read(&files(&dir)[0]).expect("read"));
+        let parsed = frame::parse::<LogRow>(HEADER, &fs::read(&files(&dir)[0]).expect("read"));
         let seqs: Vec<u64> = parsed.rows.iter().map(|row| row.seq).collect();
         assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
         assert!(seqs.len() as u64 >= last, "{last} was written, {} are there", seqs.len());
@@ -255,11 +255,11 @@ fn the_bytes_of_the_journal_are_frozen() {
         detail: Some("held as 3".to_owned()),
         ..row(Happened::Drained, "d/f")
     };
-    let mut bytes = frame::HEADER.to_vec();
+    let mut bytes = HEADER.to_vec();
     frame::append(&full, &mut bytes);
     frame::append(&LogRow::new(Happened::Resumed, None), &mut bytes);
     crate::pending_directory::golden("journal", &bytes);
-    let parsed = frame::parse(&bytes);
+    let parsed = frame::parse::<LogRow>(HEADER, &bytes);
     assert_eq!(parsed.rows[0], full);
     assert_eq!((parsed.rows.len(), parsed.end), (2, bytes.len()));
 }

@@ -1,14 +1,12 @@
-//! Rows of the journal as bytes. Pure.
+//! Rows of a file that only grows, as bytes. Pure.
 //!
-//! Each row is a mark, a length, a check, and a CBOR value. What is torn at the end, and what is
+//! A file begins with what it is. Each row is a mark, a length, a check, and a CBOR value. What is torn at the end, and what is
 //! damaged anywhere, is passed over to the next whole row; nothing is ever half believed.
 
 use common::digest::Digest;
 use common::wire::cbor;
-use common::wire::log::LogRow;
-
-/// What every file of the journal begins with: what it is, and in which format.
-pub const HEADER: &[u8] = b"lab3 journal 1\n";
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 const MARK: [u8; 4] = [0xff, b'l', b'3', b'j'];
 const CHECK_BYTES: usize = 8;
@@ -17,10 +15,10 @@ const HEAD_BYTES: usize = MARK.len() + 4 + CHECK_BYTES;
 const BODY_BYTES_MAX: usize = 512 * 1024;
 
 /// What was found in a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Parsed {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parsed<T> {
     /// The whole rows, in order.
-    pub rows: Vec<LogRow>,
+    pub rows: Vec<T>,
     /// Where the last whole row ends.
     pub end: usize,
     /// How many bytes before that belong to no whole row.
@@ -30,7 +28,7 @@ pub struct Parsed {
 }
 
 /// Appends a row.
-pub fn append(row: &LogRow, bytes: &mut Vec<u8>) {
+pub fn append<T: Serialize>(row: &T, bytes: &mut Vec<u8>) {
     // Plain values can always be written; a row that could not would be no row.
     let Ok(body) = cbor::to_vec(row) else { return };
     let Ok(length) = u32::try_from(body.len()) else { return };
@@ -43,20 +41,22 @@ pub fn append(row: &LogRow, bytes: &mut Vec<u8>) {
     bytes.extend(body);
 }
 
-/// Reads the rows of a file.
+/// Reads the rows of a file that begins with this header.
 #[must_use]
-pub fn parse(bytes: &[u8]) -> Parsed {
-    let Some(rest) = bytes.strip_prefix(HEADER) else {
+pub fn parse<T: DeserializeOwned>(header: &[u8], bytes: &[u8]) -> Parsed<T> {
+    let mut parsed = Parsed { rows: Vec::new(), end: 0, damaged: 0, foreign: false };
+    let Some(rest) = bytes.strip_prefix(header) else {
         // A file that a crash left without its whole header has no row either.
-        return Parsed { foreign: !HEADER.starts_with(bytes), ..Parsed::default() };
+        parsed.foreign = !header.starts_with(bytes);
+        return parsed;
     };
-    let mut parsed = Parsed { end: HEADER.len(), ..Parsed::default() };
+    parsed.end = header.len();
     let mut at = 0;
     while at < rest.len() {
         if let Some((row, length)) = row_at(&rest[at..]) {
-            parsed.damaged += HEADER.len() + at - parsed.end;
+            parsed.damaged += header.len() + at - parsed.end;
             at += length;
-            parsed.end = HEADER.len() + at;
+            parsed.end = header.len() + at;
             parsed.rows.push(row);
         } else {
             let next = rest[at + 1..].windows(MARK.len()).position(|window| window == MARK);
@@ -66,7 +66,7 @@ pub fn parse(bytes: &[u8]) -> Parsed {
     parsed
 }
 
-fn row_at(bytes: &[u8]) -> Option<(LogRow, usize)> {
+fn row_at<T: DeserializeOwned>(bytes: &[u8]) -> Option<(T, usize)> {
     let (mark, rest) = bytes.split_first_chunk::<4>()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
     let (sum, rest) = rest.split_first_chunk::<CHECK_BYTES>()?;
