@@ -24,6 +24,7 @@ use crate::mail::Mail;
 use crate::notes;
 use crate::peer::Link;
 use crate::saver::Save;
+use crate::underway::file::Recorder;
 
 /// The coordinator and all who carry out its actions.
 pub(crate) struct Driver {
@@ -35,6 +36,7 @@ pub(crate) struct Driver {
     pub(crate) saver: Sender<Save>,
     pub(crate) keeper: Sender<Keep>,
     pub(crate) journal: Journal,
+    pub(crate) underway: Recorder,
 }
 
 /// Starts to drive.
@@ -85,6 +87,7 @@ impl Driver {
                     Side::B => self.link.send(&PeerMessage::Order(order)),
                 }
             }
+            Action::Trail(trail) => self.underway.record(trail),
             Action::Hold(edit) => {
                 let content = self.contents.at_hand(edit.after.as_ref());
                 // The keeper outlives the driver.

@@ -1,7 +1,8 @@
 //! Rows of a file that only grows, as bytes. Pure.
 //!
-//! A file begins with what it is. Each row is a mark, a length, a check, and a CBOR value. What is torn at the end, and what is
-//! damaged anywhere, is passed over to the next whole row; nothing is ever half believed.
+//! A file begins with what it is. Each row is a mark, a length, a check, and a CBOR value. What is
+//! torn at the end, and what is damaged anywhere, is passed over to the next whole row; nothing is
+//! ever half believed.
 
 use common::digest::Digest;
 use common::wire::cbor;

@@ -1,8 +1,9 @@
 //! Server A: it watches its directory, decides for both sides, and serves the clients.
 //!
-//! Pure: `coordinator`, `locks`, `broken`, `pending::queue`, `frame`. The rest is the shell that carries out
-//! what they decide: `driver` owns the coordinator, `peer` is the link to B, `clients` the door for
-//! `lab3`, `contents` finds bytes, `keeper` and `saver` write down. See `docs/architecture.md`.
+//! Pure: `coordinator`, `locks`, `broken`, `pending::queue`, `frame`, `underway`. The rest is the
+//! shell that carries out what they decide: `driver` owns the coordinator, `peer` is the link to B,
+//! `clients` the door for `lab3`, `contents` finds bytes, `keeper` and `saver` write down. See
+//! `docs/architecture.md`.
 
 pub mod broken;
 pub mod cli;
@@ -19,7 +20,9 @@ mod notes;
 mod peer;
 pub mod pending;
 mod saver;
+pub mod underway;
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -49,6 +52,7 @@ use journal::segments::Terms;
 use mail::Mail;
 use pending::directory::PendingDirectory;
 use pending::queue::{HeldLimits, PendingQueue};
+use underway::file::Recorder;
 
 /// How long B may take, at the end, to make durable what was agreed on last.
 const SAVE_TIME: Duration = Duration::from_secs(5);
@@ -101,7 +105,7 @@ pub async fn run(
         let (config, mail, asker) = (config.clone(), mail.clone(), asker.clone());
         spawn_blocking(move || open(&config, mail, asker))
     };
-    let Opened { replica, remembered, pending } =
+    let Opened { replica, remembered, pending, underway } =
         opening.await.context("the replica's start was cut short")??;
     let listener = TcpListener::bind(listen)
         .await
@@ -130,6 +134,7 @@ pub async fn run(
         saver,
         keeper,
         journal,
+        underway,
     };
     let driving = driver::start(driver, post)?;
     ready(address, replica.root().display().to_string());
@@ -148,10 +153,23 @@ pub async fn run(
         }
         () = stop => Ok(()),
     };
-    link.be_last();
     drop(mail.send(Mail::Stop));
-    // A driver that panicked has said why; there is nothing left to stop.
-    let mut saved = spawn_blocking(move || drop((driving.join(), saving.join(), writing.join())));
+    wind_up([driving, saving, writing], &link, dialled, &asker, replica).await?;
+    end
+}
+
+/// Waits for the end of these threads, which save all that was agreed on, then ends all else.
+#[expect(clippy::disallowed_methods, reason = "it waits for threads")]
+async fn wind_up(
+    threads: [JoinHandle<()>; 3],
+    link: &peer::Link,
+    mut dialled: JoinSet<Result<Infallible>>,
+    asker: &Asker,
+    replica: Arc<Replica>,
+) -> Result<()> {
+    link.be_last();
+    // A thread that panicked has said why; there is nothing left to stop.
+    let mut saved = spawn_blocking(move || threads.into_iter().for_each(|one| drop(one.join())));
     // B is heard until all is saved: what was agreed on counts only when B's files are durable.
     if timeout(SAVE_TIME, &mut saved).await.is_err() {
         link.close();
@@ -160,8 +178,7 @@ pub async fn run(
     // Only then nothing is asked any more that nobody would hear the answer to.
     dialled.shutdown().await;
     asker.disconnect();
-    spawn_blocking(move || replica.stop()).await.context("cannot stop cleanly")?;
-    end
+    spawn_blocking(move || replica.stop()).await.context("cannot stop cleanly")
 }
 
 fn begin_journal(
@@ -178,6 +195,7 @@ struct Opened {
     replica: Arc<Replica>,
     remembered: Remembered,
     pending: Arc<PendingDirectory>,
+    underway: Recorder,
 }
 
 /// Opens the replica, the archive and the pending directory.
@@ -206,7 +224,11 @@ fn open(config: &Config, mail: Sender<Mail>, asker: Arc<Asker>) -> Result<Opened
         locks.recover(edit.lock, &edit.path, edit.received);
     }
     let queue = PendingQueue::rebuild(opened.edits, opened.next_seq, config.held);
+    let noted = replica.claim().state().join("underway");
+    let (recorder, underway) = Recorder::open(&noted, replica.run())
+        .with_context(|| format!("cannot write `{}`", noted.display()))?;
     let remembered = Remembered {
+        underway,
         archive: saved.archive,
         peer: saved.peer,
         locks,
@@ -218,5 +240,5 @@ fn open(config: &Config, mail: Sender<Mail>, asker: Arc<Asker>) -> Result<Opened
     let pending = Arc::new(opened.directory);
     // Nothing else sets it.
     drop(late.set(pending.clone()));
-    Ok(Opened { replica, remembered, pending })
+    Ok(Opened { replica, remembered, pending, underway: recorder })
 }

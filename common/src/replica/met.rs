@@ -42,7 +42,8 @@ pub fn told(features: &[String]) -> Option<u64> {
     features.iter().find_map(|feature| feature.strip_prefix(FEATURE))?.parse().ok()
 }
 
-/// Which run of a server this is, as a feature of a hello: another number with each start.
+/// Which run of a server this is, as a feature of a hello: another number whenever it may have lost
+/// what it had not flushed.
 #[must_use]
 pub fn run_feature(run: u64) -> String {
     format!("{RUN}{run}")

@@ -28,6 +28,7 @@ pub mod ignore;
 pub mod intent;
 pub mod known;
 mod lanes;
+pub mod life;
 pub mod listing;
 pub mod met;
 pub mod metadata;

@@ -19,6 +19,7 @@ use crate::replica::claim::{Claim, ClaimError, Terms, random};
 use crate::replica::commit::{Committer, Durability, Job};
 use crate::replica::known::{Known, Reporter, Row};
 use crate::replica::lanes::Lanes;
+use crate::replica::life;
 use crate::replica::met;
 use crate::replica::observer::{self, Command, Observer, ObserverError, ObserverHandle};
 use crate::replica::place::{Clash, Place};
@@ -109,7 +110,7 @@ pub struct Replica {
     lanes: Lanes,
     saving: Saving,
     salvage: Salvage,
-    /// Another number with each start.
+    /// Another number in each life of the directory; where that cannot be told, with each start.
     run: u64,
 }
 
@@ -123,7 +124,10 @@ impl Replica {
         let root = Arc::new(Root::open(&settings.directory)?);
         let state_dir = settings.options.state_dir.as_deref();
         let claim = Claim::take(&root, Terms { state_dir, ..Terms::default() })?;
-        let run = random(root.path())? as u64;
+        let run = match life::of(root.path()) {
+            Some(life) => life,
+            None => random(root.path())? as u64,
+        };
         let store = open_store(&claim, settings.durability())?;
         let remembered: BTreeMap<RelPath, Row> = store.load_scan()?.rows;
         let known = Arc::new(Known::new(remembered, reporter));
@@ -178,6 +182,11 @@ impl Replica {
     /// Which replica it is.
     pub fn id(&self) -> ReplicaId {
         self.claim.id()
+    }
+
+    /// Another number whenever what was not flushed may have been lost since.
+    pub fn run(&self) -> u64 {
+        self.run
     }
 
     /// How a server that cares for it introduces itself.

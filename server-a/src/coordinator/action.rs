@@ -8,18 +8,21 @@ use common::time::Moment;
 use common::wire::client::Answer;
 use common::wire::client::kept::ResolvedRow;
 use common::wire::log::{LogQuery, LogRow};
-use common::wire::message::{Order, Peer};
+use common::wire::message::{Order, OrderId, Peer};
 
 use crate::broken::Broken;
 use crate::coordinator::event::{ClientId, SaveId};
 use crate::locks::LockTable;
 use crate::pending::queue::HeldEdit;
+use crate::underway::Trail;
 
 /// Something to be done. The shell carries it out without an opinion of its own.
 #[derive(Clone, Debug)]
 pub enum Action {
     /// Tell a side what to do.
     Order(Side, Order),
+    /// Write down how far an order is, where a kill leaves it, before anything else.
+    Trail(Trail),
     /// Fetch the content of a held edit from B and write it to the pending directory.
     Hold(HeldEdit),
     /// Remove a held edit from the pending directory.
@@ -60,6 +63,8 @@ pub struct Batch {
     pub broken: Option<Broken>,
     /// The replica of B that the archive is about, when it changed.
     pub peer: Option<Peer>,
+    /// Orders that are over when this is durable.
+    pub over: Vec<OrderId>,
 }
 
 /// A row of the archive to be saved.

@@ -8,7 +8,7 @@ use common::path::{RelPath, rows_below};
 use common::problem::ProblemKind;
 use common::reconcile::{Conflict, Next, Step, Verdict, decide};
 use common::side::Side;
-use common::wire::message::{Content, Order};
+use common::wire::message::Content;
 
 use super::Coordinator;
 use super::action::{Action, Note};
@@ -228,16 +228,13 @@ impl Coordinator {
         purpose: Purpose,
         out: &mut Vec<Action>,
     ) {
-        self.moved = true;
-        let id = self.order_id();
         let there = self.seen[side.other()].get(operation.path());
         let repeats = match &operation {
             Operation::Change(change) => same(there, change.after.as_ref()),
             Operation::Rename { .. } => true,
         };
         let repeats = repeats && purpose == Purpose::Agree;
-        self.flights.start(id, Flight { side, operation: operation.clone(), purpose, repeats });
-        out.push(Action::Order(side, Order::Commit { id, operation, content }));
+        self.launch(Flight { side, operation, purpose, repeats }, content, out);
     }
 
     fn tell_settled(&mut self, out: &mut Vec<Action>) {

@@ -1,5 +1,8 @@
 //! What is under way: no two operations at one path, nor at a directory and what is below it.
 //!
+//! What repeats at one side what the other has is noted in [`Trail`]s, for the case that we are
+//! killed before the store knows of it.
+//!
 //! Also who waits for whom: a path that cannot be decided until another one moves is parked on it,
 //! and woken when it does.
 
@@ -8,9 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::change::Operation;
 use common::path::{RelPath, rows_below};
 use common::side::Side;
-use common::wire::message::OrderId;
+use common::wire::message::{Content, Order, OrderId};
 
+use super::Coordinator;
+use super::action::Action;
 use super::event::ClientId;
+use crate::underway::{Ordered, Trail};
 
 /// Why an operation was started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +131,31 @@ impl Flights {
 
     pub(super) fn is_empty(&self) -> bool {
         self.by_id.is_empty()
+    }
+}
+
+impl Coordinator {
+    /// Starts an operation.
+    pub(super) fn launch(&mut self, flight: Flight, content: Content, out: &mut Vec<Action>) {
+        self.moved = true;
+        let id = self.order_id();
+        let Flight { side, operation, repeats, .. } = flight.clone();
+        if repeats {
+            let ordered = Ordered { id, side, run: self.run, operation: operation.clone() };
+            out.push(Action::Trail(Trail::Ordered(ordered)));
+        }
+        self.flights.start(id, flight);
+        out.push(Action::Order(side, Order::Commit { id, operation, content }));
+    }
+
+    /// An operation has ended. What the archive learned by it is over when that is saved.
+    pub(super) fn landed(&mut self, id: OrderId, done: bool, out: &mut Vec<Action>) {
+        if done && !self.unsaved.archive.is_empty() {
+            out.push(Action::Trail(Trail::Done(id)));
+            self.unsaved.over.push(id);
+        } else {
+            out.push(Action::Trail(Trail::Over(vec![id])));
+        }
     }
 }
 

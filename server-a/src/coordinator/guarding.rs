@@ -181,6 +181,11 @@ impl Coordinator {
         }
     }
 
+    /// Whether B is not the one that the archive is about.
+    pub(super) fn is_of_another_peer(&self) -> bool {
+        self.halts.iter().any(|halt| matches!(halt, Halt::OtherPeer { .. }))
+    }
+
     /// What of the archive a side has no longer, though it told everything. A file that is there
     /// under a name that the archive does not know was moved, not lost.
     pub(super) fn lost_at(
@@ -215,7 +220,7 @@ impl Coordinator {
                     format!("what side {side} removed or overwrote goes to the other side")
                 }
                 Halt::OtherPeer { known, found } => {
-                    self.forget_archive();
+                    self.forget_archive(out);
                     self.meet(Peer { id: found.id, met: known.met.max(found.met) }, out);
                     "both sides are united; nothing is deleted".to_string()
                 }
@@ -236,8 +241,9 @@ impl Coordinator {
         format!("approved: {}", done.join("; "))
     }
 
-    fn forget_archive(&mut self) {
+    fn forget_archive(&mut self, out: &mut Vec<Action>) {
         self.archive = Tree::default();
+        self.forget_unheard(out);
         self.checks.moved();
         self.files = 0;
         self.unsaved.forget = true;

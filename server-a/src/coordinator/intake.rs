@@ -14,9 +14,10 @@ use common::wire::message::{Observation, Order, Peer, ReplicaId, Report, Row};
 
 use super::Coordinator;
 use super::action::{Action, Note};
-use super::flights::Purpose;
+use super::flights::{Flight, Purpose};
 use super::guarding::Halt;
 use super::renames::Hint;
+use crate::underway::{Ordered, Trail};
 
 /// Observations of at most this many rows are taken to be somebody at work, who is served first.
 const URGENT_ROWS_MAX: usize = 256;
@@ -87,23 +88,13 @@ impl Coordinator {
         self.guard_against(side, lost, out);
         if side == Side::B {
             self.forget_what_b_lost();
-            self.learn_unheard();
         }
         if self.ready.a && self.ready.b {
+            if !self.is_of_another_peer() {
+                self.learn_unheard(out);
+            }
             self.hint_moved_locks();
             self.mark_differences();
-        }
-    }
-
-    /// What was under way at B when the link broke, and is found there as it was ordered, was
-    /// carried out: it is no edit of B's user, and both sides had agreed on it. Nobody heard that
-    /// it was flushed.
-    fn learn_unheard(&mut self) {
-        for (path, after) in std::mem::take(&mut self.unheard) {
-            let done = same(self.seen.b.get(&path), after.as_ref());
-            if done && !same(self.archive.get(&path), after.as_ref()) {
-                self.learn(&path, after, None);
-            }
         }
     }
 
@@ -215,6 +206,10 @@ impl Coordinator {
                 self.halt_for(Halt::OtherPeer { known, found }, out);
             }
             known => {
+                if self.archive.is_empty() || known.is_none_or(|known| known.id != id) {
+                    // It was ordered of another one.
+                    self.forget_unheard(out);
+                }
                 let ours = known.filter(|known| known.id == id).map_or(0, |known| known.met);
                 self.meet(Peer { id, met: ours.max(met.unwrap_or(0)) }, out);
             }
@@ -272,8 +267,10 @@ impl Coordinator {
             if let Purpose::Errand { client, number } = flight.purpose {
                 self.errand_unheard((client, number));
             }
-            if let (true, Operation::Change(change)) = (flight.repeats, &flight.operation) {
-                self.unheard.insert(change.path.clone(), change.after.clone());
+            if flight.repeats {
+                let Flight { side, operation, .. } = flight.clone();
+                let ordered = Ordered { id, side, run: self.run, operation };
+                self.unheard.note(Trail::Ordered(ordered));
             }
             for path in flight.paths() {
                 self.mark(path);

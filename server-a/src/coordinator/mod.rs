@@ -31,6 +31,7 @@ mod renames;
 mod resolving;
 mod salvage;
 mod saves;
+mod unheard;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +50,7 @@ use common::wire::message::{Condition, Order, OrderId, Peer};
 use crate::broken::Broken;
 use crate::locks::LockTable;
 use crate::pending::queue::{HeldEdit, PendingQueue};
+use crate::underway::Underway;
 use action::{Action, ArchiveRow, Batch, Note};
 use births::Births;
 use checks::Checks;
@@ -78,6 +80,8 @@ pub struct Remembered {
     pub broken: Broken,
     /// The held edits, from the pending directory.
     pub queue: PendingQueue,
+    /// The orders of which the store does not know.
+    pub underway: Underway,
     /// A number that no earlier run had.
     pub epoch: u64,
     /// When to halt.
@@ -104,8 +108,8 @@ pub struct Coordinator {
     urgent: BTreeSet<RelPath>,
     dirty: BTreeSet<RelPath>,
     flights: Flights,
-    /// What was ordered of B when the link broke, and what became of it unheard.
-    unheard: BTreeMap<RelPath, Option<Entry>>,
+    /// What was ordered when the link broke, or when we were killed.
+    unheard: Underway,
     parked: Parked,
     waits: Waits,
     hints: Hints,
@@ -160,7 +164,8 @@ impl Coordinator {
     /// Starts with what was remembered. Nothing moves before both sides have told what they have.
     #[must_use]
     pub fn new(remembered: Remembered) -> Coordinator {
-        let Remembered { archive, peer, locks, broken, queue, epoch, limits } = remembered;
+        let Remembered { archive, peer, locks, broken, queue, underway, epoch, limits } =
+            remembered;
         Coordinator {
             epoch,
             number: 0,
@@ -176,7 +181,8 @@ impl Coordinator {
             urgent: BTreeSet::new(),
             dirty: BTreeSet::new(),
             flights: Flights::default(),
-            unheard: BTreeMap::new(),
+            next_id: underway.last().map_or(1, |last| last.0),
+            unheard: underway,
             parked: Parked::default(),
             waits: Waits::default(),
             hints: Hints::default(),
@@ -205,7 +211,6 @@ impl Coordinator {
             save_at: None,
             unsaved: Batch::default(),
             declined: Vec::new(),
-            next_id: 1,
             alarm: None,
             checks: Checks::default(),
             copies: BTreeSet::new(),

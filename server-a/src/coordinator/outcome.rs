@@ -20,11 +20,15 @@ impl Coordinator {
             self.errand_went(&flight, (client, number), &outcome, out);
             return;
         }
+        let is_done = matches!(outcome, Outcome::Done { .. });
         match flight.operation.clone() {
             Operation::Change(change) => self.changed(&flight, &change, outcome.clone(), out),
             Operation::Rename { from, to, before } => {
                 self.rename_ended(&flight, (&from, &to), &before, outcome.clone(), out);
             }
+        }
+        if flight.repeats {
+            self.landed(id, is_done, out);
         }
         self.drain_went(&flight.purpose, &outcome, out);
     }

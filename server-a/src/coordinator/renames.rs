@@ -13,7 +13,7 @@ use common::limits::CHANGES_IN_FLIGHT_MAX;
 use common::path::{RelPath, rows_below};
 use common::side::Side;
 use common::tree::Tree;
-use common::wire::message::{Content, Order};
+use common::wire::message::Content;
 
 use super::Coordinator;
 use super::action::{Action, ArchiveRow};
@@ -207,13 +207,8 @@ impl Coordinator {
     fn start_rename(&mut self, hint: &Hint, before: Entry, out: &mut Vec<Action>) {
         let side = hint.side.other();
         let operation = Operation::Rename { from: hint.from.clone(), to: hint.to.clone(), before };
-        self.moved = true;
-        let id = self.order_id();
-        let purpose = Purpose::Rename;
-        let flight = Flight { side, operation: operation.clone(), purpose, repeats: true };
-        self.flights.start(id, flight);
-        let order = Order::Commit { id, operation, content: Content::None };
-        out.push(Action::Order(side, order));
+        let flight = Flight { side, operation, purpose: Purpose::Rename, repeats: true };
+        self.launch(flight, Content::None, out);
     }
 
     /// A rename is done at a side: its tree and the archive move along.
@@ -223,6 +218,11 @@ impl Coordinator {
         if side == Side::B {
             self.lock_is_followed(from, to);
         }
+        self.learn_rename(from, to);
+    }
+
+    /// The archive's rows move along with a rename that both sides have.
+    pub(super) fn learn_rename(&mut self, from: &RelPath, to: &RelPath) {
         let mut rows: Vec<(RelPath, Option<Entry>)> = self
             .archive
             .get(from)

@@ -13,6 +13,7 @@ use super::event::{ClientId, SaveId};
 use super::guarding::Halt;
 use super::{Coordinator, desk};
 use crate::pending::queue::HeldEdit;
+use crate::underway::Trail;
 
 /// How long to wait before saving again what could not be made durable, in milliseconds.
 const PROVE_MS: u64 = 5_000;
@@ -64,6 +65,9 @@ impl Coordinator {
             Ok(()) => {
                 self.can_save_again(out);
                 self.note_stored(&batch);
+                if !batch.over.is_empty() {
+                    out.push(Action::Trail(Trail::Over(batch.over)));
+                }
                 out.extend(answers.into_iter().map(|(to, answer)| Action::Answer(to, answer)));
                 let discard = |edit: HeldEdit| Action::Discard { seq: edit.seq, keep: true, edit };
                 out.extend(declined.into_iter().map(discard));
@@ -114,6 +118,7 @@ impl Coordinator {
     pub(super) fn save_again(&mut self, batch: Batch) {
         let unsaved = &mut self.unsaved;
         let archive = &self.archive;
+        unsaved.over.extend(batch.over);
         if batch.forget {
             unsaved.forget = true;
             let all = archive.iter().map(|(path, entry)| (path.clone(), Some(entry.clone())));

@@ -18,19 +18,17 @@ use common::side::{PerSide, Side};
 use common::time::{Moment, Timestamp};
 use common::tree::Tree;
 use common::wire::client::{Answer, Request};
-use common::wire::message::{
-    Ask, AskId, Chunk, Content, Given, Order, Peer, ReplicaId, Report, Want,
-};
-use server_a::broken::Broken;
+use common::wire::message::{Ask, AskId, Chunk, Content, Given, Order, ReplicaId, Report, Want};
+use server_a::coordinator::Coordinator;
 use server_a::coordinator::action::{Action, Batch};
 use server_a::coordinator::event::{ClientId, Event, Now, SaveId};
-use server_a::coordinator::{Coordinator, Remembered};
-use server_a::locks::LockTable;
-use server_a::pending::queue::{HeldEdit, HeldLimits, PendingQueue};
+use server_a::pending::queue::HeldEdit;
+use server_a::underway::Underway;
 
 use crate::disk::files::{Features, Whim};
 use crate::disk::side::disk;
 use crate::disk::{Disk, Killed, Place};
+use crate::durable::Durable;
 
 /// What content comes from: the other side, while there is a link, and held edits.
 #[derive(Default)]
@@ -103,17 +101,6 @@ pub(crate) struct Sided {
     pub(crate) saved: BTreeMap<RelPath, Row>,
 }
 
-/// What is in server A's store, always flushed before it counts.
-#[derive(Default)]
-pub(crate) struct Durable {
-    pub(crate) archive: Tree,
-    pub(crate) peer: Option<Peer>,
-    pub(crate) locks: LockTable,
-    pub(crate) pending: BTreeMap<u64, HeldEdit>,
-    pub(crate) next_seq: u64,
-    pub(crate) epoch: u64,
-}
-
 pub(crate) struct Deep {
     pub(crate) sides: PerSide<Sided>,
     pub(crate) counters: PerSide<Arc<Mutex<Counter>>>,
@@ -122,6 +109,8 @@ pub(crate) struct Deep {
     pub(crate) link: bool,
     pub(crate) met: Option<u64>,
     pub(crate) durable: Durable,
+    /// What B may have lost unflushed.
+    cuts_of_b: u64,
     pub(crate) orders: PerSide<VecDeque<Order>>,
     pub(crate) reports: PerSide<VecDeque<Report>>,
     pub(crate) saves: VecDeque<(SaveId, Batch)>,
@@ -147,17 +136,18 @@ impl Deep {
             let place = Place::open(&disk, side, supplier);
             Sided { disk, place, dirty: Dirty::default(), saved: BTreeMap::new() }
         };
-        let durable = Durable::default();
+        let mut durable = Durable::default();
         let sides = PerSide { a: side(Side::A), b: side(Side::B) };
         let wall = Timestamp { seconds: 1_800_000_000, nanos: 0 };
         let mut deep = Deep {
             sides,
             counters,
-            coordinator: remembered(&durable),
+            coordinator: durable.coordinator(Limits::default()),
             now: Now { moment: Moment(0), wall },
             link: false,
             met: None,
             durable,
+            cuts_of_b: 0,
             orders: PerSide::default(),
             reports: PerSide::default(),
             saves: VecDeque::new(),
@@ -205,6 +195,7 @@ impl Deep {
                     self.orders[side].push_back(order);
                 }
                 Action::Order(..) => {}
+                Action::Trail(trail) => self.durable.underway.note(trail),
                 Action::Hold(edit) => self.holds.push_back(edit),
                 Action::Discard { seq, keep, edit } => self.discards.push_back((seq, keep, edit)),
                 Action::Save(id, batch) => self.saves.push_back((id, batch)),
@@ -219,7 +210,7 @@ impl Deep {
         if !self.link {
             self.link = true;
             self.wire();
-            self.tell(Event::PeerUp(ReplicaId(7), self.met, None));
+            self.tell(Event::PeerUp(ReplicaId(7), self.met, Some(self.cuts_of_b)));
         }
     }
 
@@ -282,11 +273,16 @@ impl Deep {
             self.holds.clear();
             self.discards.clear();
             self.alarm = None;
-            self.durable.epoch += 1;
-            self.coordinator = remembered(&self.durable);
+            if cut.is_some() {
+                self.durable.underway = Underway::default();
+            }
+            self.coordinator = self.durable.coordinator(Limits::default());
         }
         let rows = self.sides[side].saved.clone();
         self.start_side(side, rows);
+        if cut.is_some() && side == Side::B {
+            self.cuts_of_b += 1;
+        }
         if cut.is_some() {
             self.waive_what_was_cut();
         }
@@ -459,17 +455,4 @@ impl Deep {
             && self.discards.is_empty()
             && self.durable.pending.is_empty()
     }
-}
-
-fn remembered(durable: &Durable) -> Coordinator {
-    let edits = durable.pending.values().cloned();
-    Coordinator::new(Remembered {
-        archive: durable.archive.clone(),
-        peer: durable.peer,
-        locks: durable.locks.clone(),
-        queue: PendingQueue::rebuild(edits, durable.next_seq, HeldLimits::default()),
-        epoch: durable.epoch,
-        limits: Limits::default(),
-        broken: Broken::default(),
-    })
 }

@@ -7,7 +7,6 @@ use common::replica::commit::Job;
 use common::replica::root::is_absence;
 use common::replica::source::{SourceError, Supplier};
 use common::side::Side;
-use common::tree::Tree;
 use common::wire::message::{Content, Order, Report};
 use server_a::coordinator::action::Batch;
 use server_a::coordinator::event::{Event, HoldFailure, SaveId};
@@ -110,24 +109,18 @@ impl Deep {
 
     /// Flushes the sources, then saves; as the saver does.
     fn save(&mut self, id: SaveId, batch: Batch) {
-        if batch.forget {
-            self.durable.archive = Tree::default();
-        }
         let mut late = Vec::new();
-        for row in batch.archive {
+        for row in &batch.archive {
             let is_file = row.entry.as_ref().is_some_and(|entry| entry.as_file().is_some());
             let flushed = !is_file
                 || Side::BOTH.into_iter().all(|side| {
                     row.source.is_some_and(|source| source != side) || self.flush(side, &row.path)
                 });
-            if flushed {
-                self.durable.archive.set(&row.path, row.entry);
-            } else {
-                late.push(row.path);
+            if !flushed {
+                late.push(row.path.clone());
             }
         }
-        self.durable.locks = batch.locks.unwrap_or_else(|| self.durable.locks.clone());
-        self.durable.peer = batch.peer.or(self.durable.peer);
+        self.durable.save(batch, &late);
         if !late.is_empty() {
             self.tell(Event::NotDurable(late));
         }

@@ -14,6 +14,7 @@ mod deep_shell;
 mod deep_simulation;
 #[path = "../../../common/tests/it/disk/mod.rs"]
 mod disk;
+mod durable;
 mod fire_steps;
 mod following;
 mod journal;
@@ -32,5 +33,6 @@ mod rest;
 mod scale;
 mod simulation;
 mod trash_model;
+mod underway;
 mod users;
 mod world;

@@ -1,7 +1,7 @@
 //! Two replicas, the link between them, and a shell that carries out what the coordinator asks
 //! for, one thing at a time, in an order that the test picks.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use common::change::{Operation, Outcome};
 use common::digest::Digest;
@@ -11,30 +11,17 @@ use common::problem::{Problem, ProblemKind};
 use common::reconcile::safety::Limits;
 use common::side::{PerSide, Side};
 use common::time::{Moment, Timestamp};
-use common::tree::Tree;
 use common::wire::client::{Answer, DrainMode, Request};
 use common::wire::log::LogRow;
-use common::wire::message::{Content, Order, OrderId, Peer, ReplicaId, Report};
-use server_a::broken::Broken;
+use common::wire::message::{Content, Order, OrderId, ReplicaId, Report};
+use server_a::coordinator::Coordinator;
 use server_a::coordinator::action::{Action, Batch, Note};
 use server_a::coordinator::event::{ClientId, Event, HoldFailure, Now, SaveId};
-use server_a::coordinator::{Coordinator, Remembered};
 use server_a::locks::{LockState, LockTable};
-use server_a::pending::queue::{HeldEdit, HeldLimits, PendingQueue};
+use server_a::pending::queue::HeldEdit;
 
+use crate::durable::Durable;
 use crate::model::{Replica, content};
-
-/// What is on A's disk beside its tree.
-#[derive(Default)]
-pub(crate) struct Durable {
-    pub(crate) archive: Tree,
-    pub(crate) peer: Option<Peer>,
-    pub(crate) locks: LockTable,
-    pub(crate) broken: Broken,
-    pub(crate) pending: BTreeMap<u64, HeldEdit>,
-    next_seq: u64,
-    epoch: u64,
-}
 
 /// A removal from the pending directory that is asked for.
 struct Leaving {
@@ -90,11 +77,11 @@ impl World {
     }
 
     pub(crate) fn with(limits: Limits) -> World {
-        let durable = Durable::default();
+        let mut durable = Durable::default();
         let wall = Timestamp { seconds: 1_800_000_000, nanos: 0 };
         let mut world = World {
             sides: PerSide::default(),
-            coordinator: remembered(&durable, limits),
+            coordinator: durable.coordinator(limits),
             now: Now { moment: Moment(0), wall },
             link: false,
             replica: ReplicaId(7),
@@ -161,6 +148,7 @@ impl World {
                         self.orders[side].push_back(order);
                     }
                 }
+                Action::Trail(trail) => self.durable.underway.note(trail),
                 Action::Hold(edit) => self.holds.push_back(edit),
                 Action::Discard { seq, keep, edit } => {
                     self.discards.push_back(Leaving { seq, keep, edit });
@@ -215,8 +203,7 @@ impl World {
         self.holds.clear();
         self.discards.clear();
         self.alarm = None;
-        self.durable.epoch += 1;
-        self.coordinator = remembered(&self.durable, self.limits);
+        self.coordinator = self.durable.coordinator(self.limits);
         self.sides.a.come_back(rescanned);
         self.start();
     }
@@ -383,20 +370,13 @@ impl World {
             self.tell(Event::Saved(id, Err("the disk is full".into())));
             return;
         }
-        if batch.forget {
-            self.durable.archive = Tree::default();
-        }
         let mut unproven = Vec::new();
-        for row in batch.archive {
+        for row in &batch.archive {
             if (self.chance)() < 2 {
-                unproven.push(row.path);
-            } else {
-                self.durable.archive.set(&row.path, row.entry);
+                unproven.push(row.path.clone());
             }
         }
-        self.durable.locks = batch.locks.unwrap_or_else(|| self.durable.locks.clone());
-        self.durable.broken = batch.broken.unwrap_or_else(|| self.durable.broken.clone());
-        self.durable.peer = batch.peer.or(self.durable.peer);
+        self.durable.save(batch, &unproven);
         if !unproven.is_empty() {
             self.tell(Event::NotDurable(unproven));
         }
@@ -484,17 +464,4 @@ fn commit_id(order: &Order) -> Option<OrderId> {
         Order::Commit { id, .. } => Some(*id),
         _ => None,
     }
-}
-
-fn remembered(durable: &Durable, limits: Limits) -> Coordinator {
-    let edits = durable.pending.values().cloned();
-    Coordinator::new(Remembered {
-        archive: durable.archive.clone(),
-        peer: durable.peer,
-        locks: durable.locks.clone(),
-        broken: durable.broken.clone(),
-        queue: PendingQueue::rebuild(edits, durable.next_seq, HeldLimits::default()),
-        epoch: durable.epoch,
-        limits,
-    })
 }

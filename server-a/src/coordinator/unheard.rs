@@ -1,0 +1,89 @@
+//! Orders of which nobody told us what became of them: the link broke, or we were killed.
+//!
+//! What is found at a side as it was ordered was carried out: it is no edit of that side's user,
+//! and both sides had agreed on it, whatever the other one's user has made of it since.
+
+use std::collections::BTreeSet;
+
+use common::change::Operation;
+use common::entry::{Entry, same};
+use common::path::RelPath;
+use common::side::Side;
+use common::wire::message::OrderId;
+
+use super::Coordinator;
+use super::action::Action;
+use crate::underway::{Open, Ordered, Trail};
+
+impl Coordinator {
+    /// Both sides have told everything: the archive learns what was carried out unheard.
+    pub(super) fn learn_unheard(&mut self, out: &mut Vec<Action>) {
+        let unheard = std::mem::take(&mut self.unheard);
+        let mut over = Vec::new();
+        let mut learned = BTreeSet::new();
+        for Open { ordered, done } in unheard.iter() {
+            let Ordered { id, side, run, operation } = ordered;
+            // What A has of B counts for both only if B cannot have lost it: its user flushed
+            // nothing.
+            let believed = *side == Side::B || run.is_some() && *run == self.run;
+            match believed.then(|| self.learn_order(*side, operation, *done)).flatten() {
+                Some(path) => {
+                    self.unsaved.over.push(*id);
+                    learned.insert(path);
+                }
+                None => over.push(*id),
+            }
+        }
+        self.forget_orders(over, out);
+        if !learned.is_empty() {
+            self.guard_learned(&learned, out);
+        }
+    }
+
+    /// Nothing that was under way counts any more.
+    pub(super) fn forget_unheard(&mut self, out: &mut Vec<Action>) {
+        let ids = self.unheard.iter().map(|open| open.ordered.id).collect();
+        self.unheard = Default::default();
+        self.forget_orders(ids, out);
+    }
+
+    fn forget_orders(&self, ids: Vec<OrderId>, out: &mut Vec<Action>) {
+        if !ids.is_empty() {
+            out.push(Action::Trail(Trail::Over(ids)));
+        }
+    }
+
+    /// Learns what an order brought about, if it did; answers where.
+    fn learn_order(&mut self, side: Side, operation: &Operation, done: bool) -> Option<RelPath> {
+        let seen = &self.seen[side];
+        match operation {
+            Operation::Change(change) => {
+                let (path, after) = (&change.path, &change.after);
+                let done = done || same(seen.get(path), after.as_ref());
+                let news = !same(self.archive.get(path), after.as_ref());
+                (done && news).then(|| {
+                    self.learn(path, after.clone(), None);
+                    path.clone()
+                })
+            }
+            Operation::Rename { from, to, before } => {
+                let stands = |entry: &Entry| entry.kind() == before.kind();
+                let done = done || seen.get(from).is_none() && seen.get(to).is_some_and(stands);
+                let news = self.archive.get(from).is_some() && self.archive.get(to).is_none();
+                (done && news).then(|| {
+                    self.learn_rename(from, to);
+                    to.clone()
+                })
+            }
+        }
+    }
+
+    /// What one side lost of what was just learned is as much a loss as any other.
+    fn guard_learned(&mut self, learned: &BTreeSet<RelPath>, out: &mut Vec<Action>) {
+        for side in Side::BOTH {
+            let mut lost = self.lost_at(&self.seen[side], &self.problems[side]);
+            lost.retain(|(path, _)| learned.iter().any(|at| at.touches(path)));
+            self.guard_against(side, lost, out);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The file in which the orders under way outlive a kill.
+//!
+//! It is written and never flushed: what a kill leaves is all that it is for. After a power cut the
+//! trees themselves may have lost what it speaks of, so it counts only within one life of the
+//! directory. A file that cannot be written is emptied: with no memory two sides are united, with
+//! half a memory an old version could pass for the last one.
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a file of its own")]
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use tracing::warn;
+
+use super::{Trail, Underway};
+use crate::frame;
+
+/// A file with nothing open is emptied when it is larger than this.
+const EMPTIED_BYTES: u64 = 64 * 1024;
+/// A file with something open is written anew when it is larger than this, and four times as large
+/// as after the last time.
+const RENEWED_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Writes each step down.
+pub struct Recorder {
+    path: PathBuf,
+    header: Vec<u8>,
+    file: Option<File>,
+    bytes: u64,
+    /// How large it was when it was written anew last.
+    renewed: u64,
+    open: Underway,
+}
+
+impl Recorder {
+    /// Opens the file of this life, or begins it; answers what was under way.
+    pub fn open(path: &Path, life: u64) -> io::Result<(Recorder, Underway)> {
+        let header = format!("lab3 underway 1 {life:016x}\n").into_bytes();
+        let bytes = match fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            read => read?,
+        };
+        let mut open = Underway::default();
+        let found = frame::parse::<Trail>(&header, &bytes);
+        // Half a memory is none.
+        if found.damaged == 0 {
+            found.rows.into_iter().for_each(|trail| open.note(trail));
+        }
+        let path = path.to_path_buf();
+        let mut recorder = Recorder { path, header, file: None, bytes: 0, renewed: 0, open };
+        recorder.renew()?;
+        let open = recorder.open.clone();
+        Ok((recorder, open))
+    }
+
+    /// Writes a step down, before anything is done about it.
+    pub fn record(&mut self, trail: Trail) {
+        let mut bytes = Vec::new();
+        frame::append(&trail, &mut bytes);
+        self.open.note(trail);
+        let is_large = self.bytes > RENEWED_BYTES.max(4 * self.renewed)
+            || self.open.is_empty() && self.bytes > EMPTIED_BYTES
+            || self.file.is_none();
+        let written = if is_large { self.renew() } else { self.append(&bytes) };
+        if let Err(error) = written {
+            self.give_up(&error);
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(file) = &mut self.file {
+            file.write_all(bytes)?;
+            self.bytes += bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Writes all that is open into a new file, which takes the place of the old one.
+    fn renew(&mut self) -> io::Result<()> {
+        let part = self.path.with_extension("part");
+        let mut bytes = self.header.clone();
+        self.open.trails().for_each(|trail| frame::append(&trail, &mut bytes));
+        match fs::remove_file(&part) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&part)?;
+        file.write_all(&bytes)?;
+        fs::rename(&part, &self.path)?;
+        self.bytes = bytes.len() as u64;
+        self.renewed = self.bytes;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// Forgets all, rather than to remember some.
+    fn give_up(&mut self, error: &io::Error) {
+        let emptied = match self.file.take() {
+            Some(file) => file.set_len(0),
+            None => Ok(()),
+        };
+        let gone = emptied.or_else(|_| fs::remove_file(&self.path));
+        if !self.open.is_empty() {
+            let path = self.path.display();
+            let is_emptied = gone.is_ok();
+            warn!(%path, why = %error, is_emptied, "cannot remember what is under way;");
+        }
+        self.open = Underway::default();
+    }
+}

@@ -1,0 +1,97 @@
+//! What was ordered of a side and is not in the store yet. Pure; `file` keeps it through a kill.
+//!
+//! Between the moment in which a side carries an order out and the one in which the store knows of
+//! it, a server that is killed forgets that both sides had agreed. If the user who wrote that
+//! version first does something else meanwhile, his other deed would look like one of two: a copy
+//! too many, or a name that comes back. So each order that repeats at one side what the other side
+//! has is noted before it goes out, when it is done, and when it is over.
+
+pub mod file;
+
+use std::collections::BTreeMap;
+
+use common::change::Operation;
+use common::side::Side;
+use common::wire::message::OrderId;
+use serde::{Deserialize, Serialize};
+
+/// An order that repeats at a side what the other one has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ordered {
+    /// Its number.
+    pub id: OrderId,
+    /// Who is to carry it out.
+    pub side: Side,
+    /// Which run of B there was, if it said so.
+    pub run: Option<u64>,
+    /// What.
+    pub operation: Operation,
+}
+
+/// A step on the way of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trail {
+    /// It goes out.
+    Ordered(Ordered),
+    /// It was carried out: both sides had the same.
+    Done(OrderId),
+    /// These need no memory any more: the store knows, or there is nothing to know.
+    Over(Vec<OrderId>),
+}
+
+/// An order of which the store does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// What was ordered.
+    pub ordered: Ordered,
+    /// Whether it is known to have been carried out.
+    pub done: bool,
+}
+
+/// The orders that are not over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Underway {
+    open: BTreeMap<OrderId, Open>,
+}
+
+impl Underway {
+    /// Takes a step over.
+    pub fn note(&mut self, trail: Trail) {
+        match trail {
+            Trail::Ordered(ordered) => {
+                self.open.insert(ordered.id, Open { ordered, done: false });
+            }
+            Trail::Done(id) => {
+                if let Some(open) = self.open.get_mut(&id) {
+                    open.done = true;
+                }
+            }
+            Trail::Over(ids) => ids.iter().for_each(|id| drop(self.open.remove(id))),
+        }
+    }
+
+    /// Whether nothing is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// The highest number; none that is given later may be lower.
+    #[must_use]
+    pub fn last(&self) -> Option<OrderId> {
+        self.open.keys().next_back().copied()
+    }
+
+    /// The open orders, as they went out.
+    pub fn iter(&self) -> impl Iterator<Item = &Open> {
+        self.open.values()
+    }
+
+    /// The steps that lead here.
+    pub fn trails(&self) -> impl Iterator<Item = Trail> {
+        self.iter().flat_map(|open| {
+            let done = open.done.then_some(Trail::Done(open.ordered.id));
+            std::iter::once(Trail::Ordered(open.ordered.clone())).chain(done)
+        })
+    }
+}

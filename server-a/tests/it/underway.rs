@@ -1,0 +1,159 @@
+//! What was ordered is known after a kill: no name comes back, and no copy is made of what both
+//! sides had agreed on.
+
+use std::fs;
+
+use common::change::{Change, Operation};
+use common::reconcile::conflict::is_copy_name;
+use common::side::Side::{self, A, B};
+use common::wire::message::OrderId;
+use server_a::underway::file::Recorder;
+use server_a::underway::{Ordered, Trail, Underway};
+
+use crate::coordinator::{agreed, has, names, remove, write};
+use crate::model::{file, path};
+use crate::world::World;
+
+/// Lets everything go on but the saves, until it is at rest.
+fn run_unsaved(world: &mut World) {
+    for side in Side::BOTH {
+        world.look_all(side);
+    }
+    while Side::BOTH.into_iter().any(|side| world.run_order(side) | world.run_report(side)) {}
+}
+
+/// Both sides have it, and the store does not know: then A is killed.
+fn killed_before_the_save(act: impl Fn(&mut World), meanwhile: impl Fn(&mut World)) -> World {
+    let mut world = agreed(&["f", "g", "d/e"]);
+    act(&mut world);
+    run_unsaved(&mut world);
+    meanwhile(&mut world);
+    world.restart_a(true);
+    world.connect();
+    world.settle();
+    let copies = names(&world, A).into_iter().chain(names(&world, B));
+    assert_eq!(copies.filter(|name| is_copy_name(name.as_bytes())).count(), 0, "copies");
+    assert_eq!(names(&world, A), names(&world, B));
+    world
+}
+
+#[test]
+fn a_name_that_its_user_took_away_does_not_come_back_after_a_kill() {
+    for side in Side::BOTH {
+        let world = killed_before_the_save(
+            |world| write(world, side, "new", "text"),
+            |world| {
+                assert!(has(world, side.other(), "new", "text"), "it was carried out");
+                remove(world, side, "new");
+            },
+        );
+        assert_eq!(names(&world, A), ["d", "d/e", "f", "g"], "{side}");
+    }
+}
+
+#[test]
+fn an_edit_after_a_kill_is_an_edit_of_what_both_had() {
+    for side in Side::BOTH {
+        for editor in Side::BOTH {
+            let world = killed_before_the_save(
+                |world| write(world, side, "f", "first"),
+                |world| write(world, editor, "f", "second"),
+            );
+            assert!(has(&world, A, "f", "second") && has(&world, B, "f", "second"));
+        }
+    }
+}
+
+#[test]
+fn what_moved_on_after_a_kill_is_not_left_behind_where_it_was() {
+    for side in Side::BOTH {
+        let world = killed_before_the_save(
+            |world| world.sides[side].rename(&path("d"), &path("moved")),
+            |world| world.sides[side].rename(&path("moved"), &path("on")),
+        );
+        assert_eq!(names(&world, A), ["f", "g", "on", "on/e"], "{side}");
+    }
+}
+
+#[test]
+fn what_another_run_of_b_has_lost_is_not_taken_from_a() {
+    let world = killed_before_the_save(
+        |world| write(world, B, "new", "text"),
+        |world| {
+            // The power went, and B's user had flushed nothing.
+            remove(world, B, "new");
+            world.restart_b(true);
+        },
+    );
+    assert!(has(&world, A, "new", "text") && has(&world, B, "new", "text"));
+}
+
+fn ordered(number: u64) -> Trail {
+    let after = Some(file("text", 0o644, 1));
+    let change = Change { path: path("f"), before: None, after };
+    let operation = Operation::Change(change);
+    Trail::Ordered(Ordered { id: OrderId(number), side: A, run: Some(1), operation })
+}
+
+fn noted(trails: impl IntoIterator<Item = Trail>) -> Underway {
+    let mut underway = Underway::default();
+    trails.into_iter().for_each(|trail| underway.note(trail));
+    underway
+}
+
+#[test]
+fn what_is_not_over_is_there_again_in_the_same_life_and_in_no_other() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = dir.path().join("underway");
+    let open = |life| Recorder::open(&at, life).expect("opened");
+    let (mut recorder, found) = open(7);
+    assert!(found.is_empty());
+    let trails = [ordered(1), ordered(2), Trail::Done(OrderId(2)), ordered(3)];
+    for trail in trails.iter().cloned().chain([Trail::Over(vec![OrderId(1)])]) {
+        recorder.record(trail);
+    }
+    drop(recorder);
+    let (_, found) = open(7);
+    assert_eq!(found, noted(trails[1..].iter().cloned()));
+    let (_, again) = open(7);
+    assert_eq!(again, found, "it is written anew with each start");
+    let (_, other) = open(8);
+    assert!(other.is_empty(), "after a power cut it counts for nothing");
+    let (_, gone) = open(7);
+    assert!(gone.is_empty());
+}
+
+#[test]
+fn a_torn_end_costs_its_step_and_damage_costs_all() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = dir.path().join("underway");
+    let (mut recorder, _) = Recorder::open(&at, 7).expect("opened");
+    (1..4).for_each(|number| recorder.record(ordered(number)));
+    let whole = fs::read(&at).expect("read");
+    fs::write(&at, &whole[..whole.len() - 3]).expect("torn");
+    let (_, torn) = Recorder::open(&at, 7).expect("opened");
+    assert_eq!(torn, noted((1..3).map(ordered)));
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    fs::write(&at, flipped).expect("damaged");
+    let (_, damaged) = Recorder::open(&at, 7).expect("opened");
+    assert!(damaged.is_empty(), "half a memory is none: {damaged:?}");
+}
+
+#[test]
+fn the_file_stays_small_however_much_passes() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = dir.path().join("underway");
+    let (mut recorder, _) = Recorder::open(&at, 7).expect("opened");
+    for number in 0..100_000 {
+        recorder.record(ordered(number));
+        recorder.record(Trail::Done(OrderId(number)));
+        recorder.record(Trail::Over(vec![OrderId(number)]));
+    }
+    let length = fs::metadata(&at).expect("a file").len();
+    assert!(length < 128 * 1024, "{length} bytes");
+    recorder.record(ordered(100_001));
+    drop(recorder);
+    let (_, found) = Recorder::open(&at, 7).expect("opened");
+    assert_eq!(found, noted([ordered(100_001)]));
+}
