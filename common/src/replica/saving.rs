@@ -81,7 +81,8 @@ fn keep_flushed(publisher: &Publisher, rows: &mut Vec<(RelPath, Option<Row>)>) {
     let is_file = |row: &Option<Row>| row.as_ref().is_some_and(|row| row.entry.as_file().is_some());
     let files: Vec<RelPath> =
         rows.iter().filter(|(_, row)| is_file(row)).map(|(path, _)| path.clone()).collect();
-    if !flush(&publisher.root, &files) {
+    // No file at all would mean every one.
+    if !files.is_empty() && !flush(&publisher.root, &files) {
         rows.retain(|(_, row)| !is_file(row));
     }
 }

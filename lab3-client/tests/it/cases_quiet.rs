@@ -10,6 +10,7 @@ use common::side::Side;
 use crate::cases_directories::fifo;
 use crate::real::size;
 use crate::server::until;
+use crate::sweep_strace::{Strace, can_trace};
 use crate::system::System;
 use crate::trees::{self, link, put, remove};
 
@@ -63,10 +64,22 @@ fn a_pair_at_rest_writes_nothing() {
         quiet == 16
     });
     let began = Side::BOTH.map(|side| work(&system, side));
+    let folder = tempfile::tempdir().expect("a directory");
+    let logs = Side::BOTH.map(|side| folder.path().join(side.to_string()));
+    let traces = Side::BOTH.map(|side| {
+        let log = logs[side as usize].to_string_lossy().into_owned();
+        let options = ["-e", "trace=fsync,fdatasync,syncfs,sync", "-o", &log].map(str::to_owned);
+        can_trace().then(|| Strace::attach(system.server(side).pid(), "", &options))
+    });
     // This is the case itself: nothing happens for a while.
     let seconds = size(6, 600);
     sleep(Duration::from_secs(seconds));
     assert!(look() == before, "something was written or said");
+    drop(traces);
+    for log in &logs {
+        let flushes = fs::read_to_string(log).unwrap_or_default();
+        assert_eq!(flushes, "", "something was flushed, with all that others have written");
+    }
     for (side, began) in Side::BOTH.into_iter().zip(began) {
         let (calls, bytes, ticks) = work(&system, side);
         let (calls, bytes, ticks) = (calls - began.0, bytes - began.1, ticks - began.2);

@@ -222,8 +222,8 @@ fn sweep(what: &str, cases: &[Case], failed_before: usize, begun: Instant) {
     let extra: usize = found.iter().map(|found| found.extra).sum();
     let failed = failed + failed_before;
     eprintln!(
-        "{what}: {} cases, {killed} killed, {} calls not made, {extra} conflict copies too many \
-         as is known, {failed} failed, {:.0} s",
+        "{what}: {} cases, {killed} killed, {} calls not made, {extra} conflict copies too many, \
+         {failed} failed, {:.0} s",
         cases.len(),
         found.len() - killed,
         begun.elapsed().as_secs_f32(),

@@ -22,7 +22,11 @@ impl Round {
         }
         let nodes = self.system.agree();
         self.extra = self.is_as_wanted(&nodes);
-        assert!(self.fails || self.extra == 0, "{} conflict copies too many: {nodes:#?}", self.extra);
+        assert!(
+            self.fails || self.extra == 0,
+            "{} conflict copies too many: {nodes:#?}",
+            self.extra
+        );
         self.nothing_is_lost(&nodes);
         if !self.leaves {
             self.nothing_is_half_done();

@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -115,10 +116,19 @@ impl Hand {
         }
     }
 
+    /// The directory of a path, held, and the path through it: who renames the directory between
+    /// two calls does not lead the second one elsewhere.
+    fn pinned(&self, path: &str) -> io::Result<(File, String)> {
+        let (dir, name) = path.rsplit_once('/').expect("a directory");
+        let dir = File::open(self.root.join(dir))?;
+        let through = format!("/proc/self/fd/{}/{name}", dir.as_raw_fd());
+        Ok((dir, through))
+    }
+
     /// Empties the file and writes it anew, in pieces.
     pub(crate) fn rewrite(&mut self, path: &str, new: &[u8], below_micros: u64) -> io::Result<()> {
-        let full = self.root.join(path);
-        let mut held = self.hold(path);
+        let (_dir, full) = self.pinned(path)?;
+        let mut held = self.hold(&full);
         let old = held.content();
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(full)?;
         if held.is(&file) {
@@ -147,16 +157,18 @@ impl Hand {
 
     /// Renames over what may be there.
     pub(crate) fn over(&mut self, from: &str, to: &str, kept: &[u8]) -> io::Result<()> {
-        let held = self.hold(to);
-        fs::rename(self.root.join(from), self.root.join(to))?;
+        let (_dir, to) = self.pinned(to)?;
+        let held = self.hold(&to);
+        fs::rename(self.root.join(from), to)?;
         self.replaced(held, kept);
         Ok(())
     }
 
     /// Removes a file.
     pub(crate) fn remove(&mut self, path: &str, kept: &[u8]) -> io::Result<()> {
-        let held = self.hold(path);
-        fs::remove_file(self.root.join(path))?;
+        let (_dir, path) = self.pinned(path)?;
+        let held = self.hold(&path);
+        fs::remove_file(path)?;
         self.replaced(held, kept);
         Ok(())
     }
