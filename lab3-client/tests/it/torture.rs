@@ -11,6 +11,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use common::replica::life;
 use common::side::Side;
 
 use crate::proxy::Proxy;
@@ -216,7 +217,10 @@ fn live_writers_lose_nothing_to_kills_and_cuts() {
     }
     proxy.mend();
     let verdict = run.end(pollers, writers);
-    let copies = verdict.copies_own.len();
-    let name = format!("faults: {kills} kills, {cuts} cuts, {copies} copies too many");
-    run.report(&name, &verdict);
+    let is_told = life::of(&run.system.a).is_some();
+    run.report(&format!("faults: {kills} kills, {cuts} cuts"), &verdict);
+    // An older kernel does not tell a kill from a power cut.
+    if is_told {
+        assert_eq!(verdict.copies_own, Vec::<String>::new(), "one side alone wrote these");
+    }
 }

@@ -63,8 +63,8 @@ pub struct Batch {
     pub broken: Option<Broken>,
     /// The replica of B that the archive is about, when it changed.
     pub peer: Option<Peer>,
-    /// Orders that are over when this is durable.
-    pub over: Vec<OrderId>,
+    /// Orders that are over when this is durable, and where they were carried out.
+    pub over: Vec<(OrderId, RelPath)>,
 }
 
 /// A row of the archive to be saved.

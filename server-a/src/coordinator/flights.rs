@@ -149,10 +149,16 @@ impl Coordinator {
     }
 
     /// An operation has ended. What the archive learned by it is over when that is saved.
-    pub(super) fn landed(&mut self, id: OrderId, done: bool, out: &mut Vec<Action>) {
+    pub(super) fn landed(
+        &mut self,
+        id: OrderId,
+        path: &RelPath,
+        done: bool,
+        out: &mut Vec<Action>,
+    ) {
         if done && !self.unsaved.archive.is_empty() {
             out.push(Action::Trail(Trail::Done(id)));
-            self.unsaved.over.push(id);
+            self.unsaved.over.push((id, path.clone()));
         } else {
             out.push(Action::Trail(Trail::Over(vec![id])));
         }

@@ -28,7 +28,7 @@ impl Coordinator {
             }
         }
         if flight.repeats {
-            self.landed(id, is_done, out);
+            self.landed(id, flight.operation.path(), is_done, out);
         }
         self.drain_went(&flight.purpose, &outcome, out);
     }

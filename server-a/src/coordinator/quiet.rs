@@ -12,18 +12,20 @@ use super::Coordinator;
 /// Rows of reasons that one answer carries.
 const WAITING_MAX: usize = 100;
 
+/// Whether the path, or something above or below it, is in the set.
+pub(super) fn touched(set: &BTreeSet<RelPath>, path: &RelPath) -> bool {
+    let (low, high) = path.bounds_below();
+    let below = (Bound::Included(low.as_slice()), Bound::Excluded(high.as_slice()));
+    set.contains(path)
+        || set.range::<[u8], _>(below).next().is_some()
+        || path.ancestors().any(|above| set.contains(&above))
+}
+
 impl Coordinator {
     /// Whether nothing is under way or to be decided at a path: a lock then comes wholly before
     /// or wholly after every edit.
     pub(super) fn is_quiet_at(&self, path: &RelPath) -> bool {
-        let (low, high) = path.bounds_below();
-        let bounds = (Bound::Included(low.as_slice()), Bound::Excluded(high.as_slice()));
-        let touched = |set: &BTreeSet<RelPath>| {
-            set.contains(path)
-                || set.range::<[u8], _>(bounds).next().is_some()
-                || path.ancestors().any(|above| set.contains(&above))
-        };
-        let undecided = || touched(&self.urgent) || touched(&self.dirty);
+        let undecided = || touched(&self.urgent, path) || touched(&self.dirty, path);
         self.flights.touching(path).is_none()
             && !self.holds.touching(path)
             && (self.halted() || !self.ready.b || !undecided())

@@ -7,10 +7,12 @@ use common::entry::same;
 use common::path::RelPath;
 use common::side::Side;
 use common::wire::client::Answer;
+use common::wire::message::OrderId;
 
 use super::action::{Action, ArchiveRow, Batch};
 use super::event::{ClientId, SaveId};
 use super::guarding::Halt;
+use super::quiet::touched;
 use super::{Coordinator, desk};
 use crate::pending::queue::HeldEdit;
 use crate::underway::Trail;
@@ -65,9 +67,7 @@ impl Coordinator {
             Ok(()) => {
                 self.can_save_again(out);
                 self.note_stored(&batch);
-                if !batch.over.is_empty() {
-                    out.push(Action::Trail(Trail::Over(batch.over)));
-                }
+                self.are_over(batch.over, out);
                 out.extend(answers.into_iter().map(|(to, answer)| Action::Answer(to, answer)));
                 let discard = |edit: HeldEdit| Action::Discard { seq: edit.seq, keep: true, edit };
                 out.extend(declined.into_iter().map(discard));
@@ -81,6 +81,17 @@ impl Coordinator {
                 self.save_at = Some(self.now.moment.after_ms(SAVE_AGAIN_MS));
                 self.halt_for(Halt::CannotSave(reason), out);
             }
+        }
+    }
+
+    /// A batch is saved, and with it what these orders brought about; but for what could not be
+    /// made durable, which is saved another time.
+    fn are_over(&mut self, orders: Vec<(OrderId, RelPath)>, out: &mut Vec<Action>) {
+        let (late, over): (Vec<_>, Vec<_>) =
+            orders.into_iter().partition(|(_, path)| touched(&self.unproven, path));
+        self.unsaved.over.extend(late);
+        if !over.is_empty() {
+            out.push(Action::Trail(Trail::Over(over.into_iter().map(|(id, _)| id).collect())));
         }
     }
 

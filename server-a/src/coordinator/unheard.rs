@@ -28,7 +28,7 @@ impl Coordinator {
             let believed = *side == Side::B || run.is_some() && *run == self.run;
             match believed.then(|| self.learn_order(*side, operation, *done)).flatten() {
                 Some(path) => {
-                    self.unsaved.over.push(*id);
+                    self.unsaved.over.push((*id, path.clone()));
                     learned.insert(path);
                 }
                 None => over.push(*id),

@@ -7,6 +7,7 @@ use common::change::{Change, Operation};
 use common::reconcile::conflict::is_copy_name;
 use common::side::Side::{self, A, B};
 use common::wire::message::OrderId;
+use server_a::coordinator::event::{Event, SaveId};
 use server_a::underway::file::Recorder;
 use server_a::underway::{Ordered, Trail, Underway};
 
@@ -73,6 +74,23 @@ fn what_moved_on_after_a_kill_is_not_left_behind_where_it_was() {
         );
         assert_eq!(names(&world, A), ["f", "g", "on", "on/e"], "{side}");
     }
+}
+
+#[test]
+fn what_could_not_be_made_durable_is_known_all_the_same() {
+    let mut world = agreed(&["f"]);
+    write(&mut world, B, "f", "first");
+    run_unsaved(&mut world);
+    world.tell(Event::NotDurable(vec![path("f")]));
+    let saves: Vec<SaveId> = world.saves.drain(..).map(|(id, _)| id).collect();
+    assert!(!saves.is_empty(), "the outcome was to be saved");
+    saves.into_iter().for_each(|id| world.tell(Event::Saved(id, Ok(()))));
+    write(&mut world, B, "f", "second");
+    world.restart_a(true);
+    world.connect();
+    world.settle();
+    assert_eq!(names(&world, A), ["f"], "no copy");
+    assert!(has(&world, A, "f", "second"));
 }
 
 #[test]

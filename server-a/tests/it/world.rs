@@ -46,7 +46,7 @@ pub(crate) struct World {
     pub(crate) orders: PerSide<VecDeque<Order>>,
     pub(crate) reports: PerSide<VecDeque<Report>>,
     asked: PerSide<bool>,
-    saves: VecDeque<(SaveId, Batch)>,
+    pub(crate) saves: VecDeque<(SaveId, Batch)>,
     holds: VecDeque<HeldEdit>,
     discards: VecDeque<Leaving>,
     pub(crate) alarm: Option<Moment>,
