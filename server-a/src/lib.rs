@@ -11,6 +11,7 @@ mod clients;
 mod contents;
 pub mod coordinator;
 mod driver;
+mod ending;
 pub mod frame;
 pub mod journal;
 mod keeper;
@@ -22,7 +23,6 @@ pub mod pending;
 mod saver;
 pub mod underway;
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -41,7 +41,6 @@ use common::side::Side;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::timeout;
 use tracing::warn;
 
 use coordinator::event::Event;
@@ -53,9 +52,6 @@ use mail::Mail;
 use pending::directory::PendingDirectory;
 use pending::queue::{HeldLimits, PendingQueue};
 use underway::file::Recorder;
-
-/// How long B may take, at the end, to make durable what was agreed on last.
-const SAVE_TIME: Duration = Duration::from_secs(5);
 
 /// What server A is started with.
 #[derive(Clone, Debug)]
@@ -154,31 +150,8 @@ pub async fn run(
         () = stop => Ok(()),
     };
     drop(mail.send(Mail::Stop));
-    wind_up([driving, saving, writing], &link, dialled, &asker, replica).await?;
+    ending::wind_up([driving, saving, writing], &link, dialled, &asker, replica).await?;
     end
-}
-
-/// Waits for the end of these threads, which save all that was agreed on, then ends all else.
-#[expect(clippy::disallowed_methods, reason = "it waits for threads")]
-async fn wind_up(
-    threads: [JoinHandle<()>; 3],
-    link: &peer::Link,
-    mut dialled: JoinSet<Result<Infallible>>,
-    asker: &Asker,
-    replica: Arc<Replica>,
-) -> Result<()> {
-    link.be_last();
-    // A thread that panicked has said why; there is nothing left to stop.
-    let mut saved = spawn_blocking(move || threads.into_iter().for_each(|one| drop(one.join())));
-    // B is heard until all is saved: what was agreed on counts only when B's files are durable.
-    if timeout(SAVE_TIME, &mut saved).await.is_err() {
-        link.close();
-        saved.await.context("cannot save at the end")?;
-    }
-    // Only then nothing is asked any more that nobody would hear the answer to.
-    dialled.shutdown().await;
-    asker.disconnect();
-    spawn_blocking(move || replica.stop()).await.context("cannot stop cleanly")
 }
 
 fn begin_journal(

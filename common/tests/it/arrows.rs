@@ -32,6 +32,7 @@ const PACKAGES: [(&str, &[&str]); 17] = [
             "common/src/wire/connection.rs",
             "common/src/wire/handshake.rs",
             "server-a/src/clients.rs",
+            "server-a/src/ending.rs",
             "server-a/src/lib.rs",
             "server-a/src/peer.rs",
             "server-b/src/agent.rs",
