@@ -4,10 +4,10 @@
 use std::fs;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::Path;
-use std::process::Command;
 
 use common::side::Side;
 
+use crate::cases_special::Mounted;
 use crate::server::until;
 use crate::system::{System, is_root, skip};
 use crate::trees::{self, in_trash, put, remove, rename, text};
@@ -158,28 +158,18 @@ fn another_file_system_over_the_root_halts_and_deletes_nothing() {
         return skip(name, "needs root");
     }
     let system = System::holding(&FILES);
-    let mount = Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&system.a).output();
-    if !mount.is_ok_and(|done| done.status.success()) {
+    let Some(mounted) = Mounted::new(&["-t", "tmpfs", "none"], &system.a) else {
         return skip(name, "cannot mount here");
-    }
-    let _mounted = Mounted(&system.a);
+    };
     system.halted();
     put(&system.b, "new", "x");
     assert_eq!(system.lab3(&["wait", "--timeout", "3s"]).code, 5);
     is_whole(&system.b);
     assert_eq!(fs::read_dir(&system.a).expect("a directory").count(), 0);
-    drop(_mounted);
+    drop(mounted);
     until("it goes on", || system.json(&["status"])["halted"].is_null());
     system.agree();
     is_whole(&system.a);
-}
-
-struct Mounted<'m>(&'m Path);
-
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0).status();
-    }
 }
 
 /// Another replica in B's place halts until it is approved; then both are united, and nothing is

@@ -17,6 +17,7 @@ mod cases_permissions;
 mod cases_quiet;
 mod cases_sizes;
 mod cases_special;
+mod cases_strain;
 mod cases_times;
 mod cases_watching;
 mod conflicts_command;
