@@ -42,6 +42,7 @@ pub mod read;
 mod rebuild;
 mod receive;
 pub mod recover;
+mod remembered;
 mod reread;
 pub mod root;
 pub mod salvage;
