@@ -239,6 +239,35 @@ fn with_error(run: &Run, n: u64, error: Errno, lasting: bool, end: &Tree) -> Res
     again(run, end)
 }
 
+#[test]
+fn a_version_that_was_replaced_stays_away_when_its_successor_is_deleted() {
+    let mut tally = Tally::default();
+    for case in cases().into_iter().filter(|case| case.before == case.after && !case.shut) {
+        let (calls, _) = undisturbed(case);
+        for n in 1..=calls {
+            let run = Run::new(case);
+            let result = deleted_after_error(&run, n);
+            tally.note(&run, &|| format!("an error at {n}"), result);
+        }
+    }
+    tally.end("replaced versions");
+}
+
+fn deleted_after_error(run: &Run, n: u64) -> Result<(), String> {
+    let place = run.place();
+    run.whim(Some(at(n, |_| Verdict::Fail(Errno::IO))));
+    let outcome = run.commit(&place);
+    run.whim(None);
+    run.disk.lock().deed(&Deed::Remove("d/f"));
+    drop(place);
+    run.recover()?;
+    let done = matches!(outcome, Outcome::Done { .. });
+    if done && run.tree_without_copies().contains_key("d/f") {
+        return Err(format!("it is back: {:?}", run.tree()));
+    }
+    run.check()
+}
+
 fn deeds(case: Case) -> Vec<Vec<Deed>> {
     let edit = |text: &str| text.as_bytes().to_vec();
     let mut deeds = vec![
