@@ -12,6 +12,7 @@ use common::path::RelPath;
 use common::side::Side;
 use common::wire::client::{Answer, DrainMode, Request, Target};
 use rustix::io::Errno;
+use server_a::coordinator::event::Event;
 
 use crate::deep::Deep;
 use crate::disk::Features;
@@ -326,6 +327,12 @@ fn rest(world: &mut Deep) -> Result<(), String> {
     world.ask(Request::Approve);
     world.connect();
     world.settle();
+    let before = world.commits;
+    world.tell(Event::Woke);
+    world.settle();
+    if world.commits != before {
+        return Err("something waited for the next event".into());
+    }
     let locks: Vec<RelPath> = world.coordinator.locks().iter().map(|l| l.path.clone()).collect();
     for path in locks.into_iter().rev() {
         if world.coordinator.locks().iter().any(|lock| lock.path == path) {
