@@ -6,12 +6,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use common::change::Outcome;
+use common::change::{Change, Operation, Outcome};
+use common::side::Side;
+use common::wire::message::Content;
 use rustix::io::Errno;
 
 use crate::disk::files::{Files, Whim};
-use crate::disk::{Deed, Verdict};
-use crate::disk_cases::{Case, Run, What, cases};
+use crate::disk::side::disk;
+use crate::disk::{Deed, Place, Verdict};
+use crate::disk_cases::{Case, Nowhere, Run, WHOLE, What, cases, path};
 
 type Tree = BTreeMap<String, String>;
 
@@ -384,6 +387,21 @@ impl Run {
         self.disk.lock().account.live.extend(held);
         result
     }
+}
+
+#[test]
+fn what_was_in_a_directory_that_a_commit_found_gone_is_gone() {
+    let disk = disk(WHOLE);
+    disk.lock().deed(&Deed::Filled("d", b"1".to_vec()));
+    let mut place = Place::open(&disk, Side::A, Arc::new(Nowhere));
+    place.look_around();
+    assert!(place.entry(&path("d/in")).is_some());
+    disk.lock().deed(&Deed::Remove("d"));
+    let change = Change { path: path("d"), before: place.entry(&path("d")), after: None };
+    let outcome = place.commit(&Operation::Change(change), &Content::None);
+    assert_eq!(outcome, Outcome::Done { now: None, aside: None });
+    place.look_around();
+    assert_eq!(place.entry(&path("d/in")), None);
 }
 
 #[test]

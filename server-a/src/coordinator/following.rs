@@ -118,6 +118,15 @@ impl Coordinator {
         }
     }
 
+    /// B has no edit at a path that a lock covers: if that was all that kept what is above it from
+    /// taking its new name, it can now.
+    pub(super) fn mark_moved_above(&mut self, path: &RelPath) {
+        let covering = self.locks.covering_all(path);
+        let moved = covering.filter(|lock| lock.moved.is_some() && lock.path != *path);
+        let moved: Vec<RelPath> = moved.map(|lock| lock.path.clone()).collect();
+        moved.iter().for_each(|path| self.mark(path));
+    }
+
     /// Whether locks let a rename of one side be repeated at the other.
     pub(super) fn may_rename(&self, hint: &Hint) -> Leave {
         let Hint { side, from, to } = hint;

@@ -367,6 +367,9 @@ impl Deep {
     pub(crate) fn look(&mut self, side: Side) {
         let sided = &mut self.sides[side];
         let marks = sided.dirty.take(self.now.moment, true);
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{side} looks at {:?}", marks.keys()));
+        }
         let seen = sided.place.look(&marks);
         for (place, (depth, read)) in seen.again {
             sided.dirty.again(place, depth, read, self.now.moment, 0);

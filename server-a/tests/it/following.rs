@@ -85,3 +85,33 @@ fn a_directory_is_renamed_with_the_locks_in_it() {
     assert_equal(&world);
     assert!(has(&world, A, "e/f", "1"));
 }
+
+#[test]
+fn a_rename_under_a_lock_that_b_refuses_is_tried_again_and_not_without_pause() {
+    let mut world = agreed(&["f"]);
+    lock(&mut world, "f");
+    rename_at_a(&mut world, "f", "g");
+    world.look_all(A);
+    let before = world.ordered.len();
+    let mut refused = 20;
+    world.chance = Box::new(move || {
+        refused -= 1;
+        if refused > 0 { 4 } else { 99 }
+    });
+    for _ in 0..100 {
+        world.run_shell();
+        for side in [A, B] {
+            world.run_order(side);
+            world.run_report(side);
+        }
+        if !world.is_quiet() {
+            continue;
+        }
+        world.wake();
+    }
+    world.chance = Box::new(|| 99);
+    let tries = world.ordered.len() - before;
+    assert!((2..20).contains(&tries), "{tries}");
+    world.settle();
+    assert_eq!(names(&world, B), ["g"]);
+}
