@@ -56,12 +56,16 @@ impl Coordinator {
 
     /// A row of A: whether what a lock followed is what its user meant to rename.
     pub(super) fn lock_stays(&mut self, path: &RelPath, there: bool, out: &mut Vec<Action>) {
+        let name = self.locks.at(path).map(|lock| lock.path.clone());
         if let Some(uncovered) = self.locks.stays(path, there) {
             self.unsaved.locks = Some(self.locks.clone());
             self.let_uncovered_go(out);
-            self.touch_below(&uncovered);
-            self.mark_waiting_below(&uncovered);
-            self.mark_upward(&uncovered);
+            // What is below the old name may have waited for the new one.
+            for name in [Some(uncovered), name].into_iter().flatten() {
+                self.touch_below(&name);
+                self.mark_waiting_below(&name);
+                self.mark_upward(&name);
+            }
         }
     }
 

@@ -115,3 +115,19 @@ fn a_rename_under_a_lock_that_b_refuses_is_tried_again_and_not_without_pause() {
     world.settle();
     assert_eq!(names(&world, B), ["g"]);
 }
+
+#[test]
+fn what_a_removed_below_the_old_name_goes_when_the_lock_stays_there() {
+    let mut world = agreed(&["d/f", "d/x"]);
+    lock(&mut world, "d");
+    edits(&mut world, "d/f", &["1"]);
+    rename_at_a(&mut world, "d", "e");
+    world.look_all(A);
+    world.settle();
+    assert_eq!(names(&world, B), ["d", "d/f", "d/x"], "B has an edit: all waits");
+    for name in ["e/f", "e/x", "e"] {
+        remove(&mut world, A, name);
+    }
+    world.settle();
+    assert_eq!(names(&world, B), ["d", "d/f"], "nothing moved, and `d/x` was removed");
+}
