@@ -1,6 +1,7 @@
 //! Laws of locks whose file A's user renames.
 
 use common::side::Side::{A, B};
+use common::time::Moment;
 use common::wire::client::DrainMode;
 
 use crate::coordinator::{agreed, assert_equal, has, names, remove, write};
@@ -112,6 +113,7 @@ fn a_rename_under_a_lock_that_b_refuses_is_tried_again_and_not_without_pause() {
     world.chance = Box::new(|| 99);
     let tries = world.ordered.len() - before;
     assert!((2..20).contains(&tries), "{tries}");
+    assert!(world.now.moment > Moment(100_000), "{:?}", world.now.moment);
     world.settle();
     assert_eq!(names(&world, B), ["g"]);
 }
