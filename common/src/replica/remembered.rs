@@ -15,18 +15,12 @@ use crate::replica::known::Row;
 use crate::store::{Batch, Store, StoreError};
 
 const KEY: &str = "scan_of";
-const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Whose rows the store has.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Origin {
     boot: Option<String>,
     ended: bool,
-}
-
-/// Which boot of the machine this is; none when that cannot be known.
-pub(super) fn boot() -> Option<String> {
-    std::fs::read_to_string(BOOT).ok().map(|id| id.trim().to_owned())
 }
 
 /// What counts of an earlier run; all else is forgotten. From now on the rows are this boot's.

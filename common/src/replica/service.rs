@@ -20,7 +20,7 @@ use crate::replica::known::{Known, Reporter};
 use crate::replica::lanes::Lanes;
 use crate::replica::met;
 use crate::replica::observer::{self, Command, Observer, ObserverError, ObserverHandle};
-use crate::replica::place::{Clash, Place};
+use crate::replica::place::{self, Clash, Place};
 use crate::replica::publish::{self, Publisher};
 use crate::replica::remembered;
 use crate::replica::reread::{Reread, reread};
@@ -125,7 +125,7 @@ impl Replica {
         let claim = Claim::take(&root, Terms { state_dir, ..Terms::default() })?;
         let run = random(root.path())? as u64;
         let store = open_store(&claim, settings.durability())?;
-        let rows = remembered::load(&store, remembered::boot().as_deref())?;
+        let rows = remembered::load(&store, place::boot().as_deref())?;
         let known = Arc::new(Known::new(rows, reporter));
         let failed = |step| {
             let path = root.path().to_path_buf();
