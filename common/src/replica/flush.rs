@@ -50,7 +50,7 @@ pub fn flush(root: &Root, paths: &[RelPath]) -> bool {
 /// A power cut may take bytes back whose time stamps are on the disk already; the stamp would then
 /// vouch for a content that is not there. So a row is saved only when its bytes are flushed, and
 /// else forgotten. Answers whether all are flushed.
-pub fn keep_flushed(root: &Root, rows: &mut Vec<(RelPath, Option<Row>)>) -> bool {
+pub fn keep_flushed(root: &Root, rows: &mut [(RelPath, Option<Row>)]) -> bool {
     let is_file = |row: &Option<Row>| row.as_ref().is_some_and(|row| row.entry.as_file().is_some());
     let files: Vec<RelPath> =
         rows.iter().filter(|(_, row)| is_file(row)).map(|(path, _)| path.clone()).collect();

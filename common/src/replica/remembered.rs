@@ -59,7 +59,7 @@ mod tests {
     use crate::store::{Durability, open};
 
     fn row() -> Row {
-        let root = crate::replica::root::Root::open(&std::env::temp_dir()).expect("opened");
+        let root = crate::replica::root::Root::open(std::env::temp_dir()).expect("opened");
         let stamp = root.handle().stat().expect("a stamp");
         Row { stamp, entry: crate::entry::Entry::Dir { mode: 0o755 } }
     }

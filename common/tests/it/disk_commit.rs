@@ -131,11 +131,7 @@ fn stop_at(run: &Run, n: u64) {
 }
 
 fn stop_recovery(run: &Run, m: u64) -> bool {
-    let place = crate::disk::Place::open(
-        &run.disk,
-        common::side::Side::A,
-        Arc::new(crate::disk_cases::Nowhere),
-    );
+    let place = Place::open(&run.disk, Side::A, Arc::new(Nowhere));
     run.whim(Some(at(m, |_| Verdict::Stop)));
     let stopped = run.killable(|| place.recover()).is_none();
     run.disk.lock().stop();
@@ -353,7 +349,7 @@ fn what_is_written_through_an_old_descriptor_at_any_call_is_not_lost() {
 }
 
 /// Nothing is lost now, nor when the operation is sent again, nor after a new start.
-fn ends_well(run: &Run, mut place: crate::disk::Place) -> Result<(), String> {
+fn ends_well(run: &Run, mut place: Place) -> Result<(), String> {
     run.check_all()?;
     place.look_around();
     run.commit(&place);
