@@ -312,7 +312,7 @@ fn first(directory: Option<&[u8]>) -> Bound<Vec<u8>> {
     }
 }
 
-/// The paths directly in a directory that are in a map.
+/// The paths directly in a directory that are in a map, or of which something below is.
 pub fn children<V: AsRef<Entry>>(
     rows: &BTreeMap<RelPath, V>,
     directory: Option<&RelPath>,
@@ -320,8 +320,7 @@ pub fn children<V: AsRef<Entry>>(
     let place = directory.map(RelPath::as_bytes);
     let mut next = first(place);
     let all = std::iter::from_fn(|| next_child(rows, place, &mut next));
-    let there = all.filter(|(_, entry)| entry.is_some());
-    there.filter_map(|(path, _)| RelPath::new(path).ok()).collect()
+    all.filter_map(|(path, _)| RelPath::new(path).ok()).collect()
 }
 
 /// The next path directly in a directory, and what is there. Whole subtrees are stepped over. A

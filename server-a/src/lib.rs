@@ -80,6 +80,7 @@ pub fn run_until_stopped(config: Config) -> Result<()> {
     let peer = config.peer;
     let _within = runtime.enter();
     runtime.block_on(run(config, common::stop::signalled()?, |address, directory| {
+        common::stop::end_on_panic();
         common::talk::ready(&format!(
             "server-a ready: clients {address}, peer {peer}, directory {directory}"
         ));

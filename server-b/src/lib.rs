@@ -33,6 +33,7 @@ pub fn run_until_stopped(config: Config) -> Result<()> {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let _within = runtime.enter();
     runtime.block_on(run(config, common::stop::signalled()?, |address, directory| {
+        common::stop::end_on_panic();
         common::talk::ready(&format!("server-b ready: peer {address}, directory {directory}"));
     }))
 }

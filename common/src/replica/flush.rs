@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use crate::limits::FLUSHED_SINGLY_MAX;
 use crate::path::RelPath;
 use crate::replica::disk::Handle;
-use crate::replica::known::Known;
+use crate::replica::known::{Known, Row};
 use crate::replica::root::{Root, is_absence};
 use crate::wire::message::{OrderId, Report};
 
@@ -33,7 +33,7 @@ pub(super) fn start(root: Arc<Root>, known: Arc<Known>) -> std::io::Result<Sende
 }
 
 /// Makes what is now at these paths durable, or that nothing is. No path is everything.
-pub(super) fn flush(root: &Root, paths: &[RelPath]) -> bool {
+pub fn flush(root: &Root, paths: &[RelPath]) -> bool {
     let all = || root.handle().sync_all().is_ok();
     if paths.is_empty() || paths.len() > FLUSHED_SINGLY_MAX {
         return all();
@@ -45,6 +45,20 @@ pub(super) fn flush(root: &Root, paths: &[RelPath]) -> bool {
         Ok(()) => true,
         Err(failed) => !failed && all(),
     }
+}
+
+/// A power cut may take bytes back whose time stamps are on the disk already; the stamp would then
+/// vouch for a content that is not there. So a row is saved only when its bytes are flushed, and
+/// else forgotten. Answers whether all are flushed.
+pub fn keep_flushed(root: &Root, rows: &mut [(RelPath, Option<Row>)]) -> bool {
+    let is_file = |row: &Option<Row>| row.as_ref().is_some_and(|row| row.entry.as_file().is_some());
+    let files: Vec<RelPath> =
+        rows.iter().filter(|(_, row)| is_file(row)).map(|(path, _)| path.clone()).collect();
+    let flushed = files.is_empty() || flush(root, &files);
+    if !flushed {
+        rows.iter_mut().filter(|(_, row)| is_file(row)).for_each(|(_, row)| *row = None);
+    }
+    flushed
 }
 
 /// Why something was not flushed by itself.

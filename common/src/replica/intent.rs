@@ -7,6 +7,8 @@
 
 use std::io;
 
+use rustix::fs::RenameFlags;
+
 use crate::digest::Digest;
 use crate::entry::{Entry, Kind};
 use crate::path::RelPath;
@@ -62,6 +64,19 @@ impl Identity {
 impl Intent {
     /// Writes it down for a name in `stage/`.
     pub fn write(&self, stage: &Stage, name: &[u8]) -> Result<(), StepError> {
+        self.note(stage, &name_for(name))
+    }
+
+    /// Writes it down in place of an earlier one.
+    pub fn rewrite(&self, stage: &Stage, name: &[u8]) -> Result<(), StepError> {
+        let fresh = stage.new_name();
+        self.note(stage, &fresh)?;
+        let to = name_for(name);
+        let renamed = stage.handle().rename(&fresh, stage.handle(), &to, RenameFlags::empty());
+        renamed.step("write down what is under way").inspect_err(|_| stage.discard(&fresh))
+    }
+
+    fn note(&self, stage: &Stage, name: &[u8]) -> Result<(), StepError> {
         let verb = match self.verb {
             Verb::Replace(inode) => format!("replace {inode}"),
             Verb::Delete => "delete 0".to_owned(),
@@ -73,7 +88,7 @@ impl Intent {
         };
         let head = format!("{verb} {kind} {}\n", self.before.digest);
         let record = [head.as_bytes(), self.path.as_bytes()].concat();
-        note::write(stage.handle(), &name_for(name), &record).step("write down what is under way")
+        note::write(stage.handle(), name, &record).step("write down what is under way")
     }
 
     /// Says that nothing is under way with a name any more. Where the version went to the trash its

@@ -114,7 +114,8 @@ impl Known {
         self.lock().directories.get(&(stamp.dev, stamp.ino)).cloned()
     }
 
-    /// The known paths directly in a directory; `None` is the root.
+    /// The known paths directly in a directory, and those of which only something below is known;
+    /// `None` is the root.
     pub fn children(&self, directory: Option<&RelPath>) -> Vec<RelPath> {
         merkle::children(&self.lock().rows, directory)
     }

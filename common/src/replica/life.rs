@@ -7,6 +7,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use crate::digest::Digest;
+use crate::replica::place::boot;
 
 /// `STATX_MNT_ID_UNIQUE`: the number of a mount, never used again (since Linux 6.8).
 const MOUNT: StatxFlags = StatxFlags::from_bits_retain(0x4000);
@@ -14,12 +15,12 @@ const MOUNT: StatxFlags = StatxFlags::from_bits_retain(0x4000);
 /// The life that a directory has; `None` where that cannot be told.
 #[must_use]
 pub fn of(directory: &Path) -> Option<u64> {
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let boot = boot()?;
     let about = statx(CWD, directory, AtFlags::empty(), MOUNT).ok()?;
     if about.stx_mask & MOUNT.bits() == 0 {
         return None;
     }
-    let digest = Digest::of(format!("{} {}", boot.trim(), about.stx_mnt_id).as_bytes());
+    let digest = Digest::of(format!("{boot} {}", about.stx_mnt_id).as_bytes());
     let (first, _) = digest.0.split_first_chunk::<8>()?;
     Some(u64::from_be_bytes(*first))
 }

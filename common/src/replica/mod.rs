@@ -43,6 +43,7 @@ pub mod read;
 mod rebuild;
 mod receive;
 pub mod recover;
+mod remembered;
 mod reread;
 pub mod root;
 pub mod salvage;

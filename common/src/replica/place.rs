@@ -7,9 +7,15 @@ use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 const FEATURE: &str = "place=";
 /// Directories above a root that are told: a hello is short.
 const LEVELS_MAX: usize = 64;
+
+/// Which boot of which machine this is; none when that cannot be known.
+pub(super) fn boot() -> Option<String> {
+    std::fs::read_to_string(BOOT).ok().map(|id| id.trim().to_owned())
+}
 
 /// Where a root is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,10 +50,10 @@ impl Place {
     /// The place of a directory on this machine; `None` where that cannot be told.
     #[must_use]
     pub fn of(directory: &Path) -> Option<Place> {
-        let machine = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let machine = boot()?;
         let place = |path: &Path| path.metadata().ok().map(|stat| (stat.dev(), stat.ino()));
         let lineage = directory.ancestors().take(LEVELS_MAX).map(place).collect::<Option<_>>()?;
-        Some(Place { machine: machine.trim().to_string(), lineage })
+        Some(Place { machine, lineage })
     }
 
     /// As a feature of a hello.

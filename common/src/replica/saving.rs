@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::path::RelPath;
-use crate::replica::flush::flush;
-use crate::replica::known::{Known, Row};
+use crate::replica::flush::keep_flushed;
+use crate::replica::known::Known;
 use crate::replica::publish::Publisher;
+use crate::replica::remembered;
 use crate::store::Store;
 use crate::time::Timestamp;
 
@@ -63,26 +63,18 @@ fn run(known: &Known, store: &Store, publisher: &Publisher, stopped: &Receiver<(
         let left = publisher.settle_left();
         *known.unsettled.lock().unwrap_or_else(PoisonError::into_inner) = left;
         let mut rows = known.unsaved();
-        keep_flushed(publisher, &mut rows);
+        let flushed = keep_flushed(&publisher.root, &mut rows);
         let saved = if rows.is_empty() { Ok(()) } else { store.save_scan(&rows) };
-        let saved = saved.and_then(|()| if end { store.flush() } else { Ok(()) });
+        let saved = match end {
+            true if flushed => saved.and_then(|()| remembered::ended(store)),
+            true => saved.and_then(|()| store.flush()),
+            false => saved,
+        };
         if let Err(error) = saved {
             tracing::warn!(why = %error, "cannot save what is known of the files");
         }
         if end {
             return;
         }
-    }
-}
-
-/// A power cut may take bytes back whose time stamps are on the disk already; the stamp would then
-/// vouch for a content that is not there. So a row is saved only when its bytes are flushed.
-fn keep_flushed(publisher: &Publisher, rows: &mut Vec<(RelPath, Option<Row>)>) {
-    let is_file = |row: &Option<Row>| row.as_ref().is_some_and(|row| row.entry.as_file().is_some());
-    let files: Vec<RelPath> =
-        rows.iter().filter(|(_, row)| is_file(row)).map(|(path, _)| path.clone()).collect();
-    // No file at all would mean every one.
-    if !files.is_empty() && !flush(&publisher.root, &files) {
-        rows.retain(|(_, row)| !is_file(row));
     }
 }

@@ -4,7 +4,6 @@
 //! reporter. Small commits are carried out in groups by one lane, large ones one by one by others,
 //! so that a big file never stands in the way of a small edit.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,13 +16,14 @@ use crate::options::{DurabilityOption, ReplicaOptions};
 use crate::path::RelPath;
 use crate::replica::claim::{Claim, ClaimError, Terms, random};
 use crate::replica::commit::{Committer, Durability, Job};
-use crate::replica::known::{Known, Reporter, Row};
+use crate::replica::known::{Known, Reporter};
 use crate::replica::lanes::Lanes;
 use crate::replica::life;
 use crate::replica::met;
 use crate::replica::observer::{self, Command, Observer, ObserverError, ObserverHandle};
-use crate::replica::place::{Clash, Place};
+use crate::replica::place::{self, Clash, Place};
 use crate::replica::publish::{self, Publisher};
+use crate::replica::remembered;
 use crate::replica::reread::{Reread, reread};
 use crate::replica::root::{Root, RootError};
 use crate::replica::salvage::Salvage;
@@ -124,13 +124,15 @@ impl Replica {
         let root = Arc::new(Root::open(&settings.directory)?);
         let state_dir = settings.options.state_dir.as_deref();
         let claim = Claim::take(&root, Terms { state_dir, ..Terms::default() })?;
-        let run = match life::of(root.path()) {
+        let life = life::of(root.path());
+        let run = match life {
             Some(life) => life,
             None => random(root.path())? as u64,
         };
         let store = open_store(&claim, settings.durability())?;
-        let remembered: BTreeMap<RelPath, Row> = store.load_scan()?.rows;
-        let known = Arc::new(Known::new(remembered, reporter));
+        let since = life.map(|life| format!("{life:016x}")).or_else(place::boot);
+        let rows = remembered::load(&store, since.as_deref())?;
+        let known = Arc::new(Known::new(rows, reporter));
         let failed = |step| {
             let path = root.path().to_path_buf();
             move |source| OpenError::Step { step, path, source }

@@ -6,12 +6,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use common::change::Outcome;
+use common::change::{Change, Operation, Outcome};
+use common::side::Side;
+use common::wire::message::Content;
 use rustix::io::Errno;
 
 use crate::disk::files::{Files, Whim};
-use crate::disk::{Deed, Verdict};
-use crate::disk_cases::{Case, Run, What, cases};
+use crate::disk::side::disk;
+use crate::disk::{Deed, Place, Verdict};
+use crate::disk_cases::{Case, Nowhere, Run, WHOLE, What, cases, path};
 
 type Tree = BTreeMap<String, String>;
 
@@ -128,11 +131,7 @@ fn stop_at(run: &Run, n: u64) {
 }
 
 fn stop_recovery(run: &Run, m: u64) -> bool {
-    let place = crate::disk::Place::open(
-        &run.disk,
-        common::side::Side::A,
-        Arc::new(crate::disk_cases::Nowhere),
-    );
+    let place = Place::open(&run.disk, Side::A, Arc::new(Nowhere));
     run.whim(Some(at(m, |_| Verdict::Stop)));
     let stopped = run.killable(|| place.recover()).is_none();
     run.disk.lock().stop();
@@ -239,6 +238,35 @@ fn with_error(run: &Run, n: u64, error: Errno, lasting: bool, end: &Tree) -> Res
     again(run, end)
 }
 
+#[test]
+fn a_version_that_was_replaced_stays_away_when_its_successor_is_deleted() {
+    let mut tally = Tally::default();
+    for case in cases().into_iter().filter(|case| case.before == case.after && !case.shut) {
+        let (calls, _) = undisturbed(case);
+        for n in 1..=calls {
+            let run = Run::new(case);
+            let result = deleted_after_error(&run, n);
+            tally.note(&run, &|| format!("an error at {n}"), result);
+        }
+    }
+    tally.end("replaced versions");
+}
+
+fn deleted_after_error(run: &Run, n: u64) -> Result<(), String> {
+    let place = run.place();
+    run.whim(Some(at(n, |_| Verdict::Fail(Errno::IO))));
+    let outcome = run.commit(&place);
+    run.whim(None);
+    run.disk.lock().deed(&Deed::Remove("d/f"));
+    drop(place);
+    run.recover()?;
+    let done = matches!(outcome, Outcome::Done { .. });
+    if done && run.tree_without_copies().contains_key("d/f") {
+        return Err(format!("it is back: {:?}", run.tree()));
+    }
+    run.check()
+}
+
 fn deeds(case: Case) -> Vec<Vec<Deed>> {
     let edit = |text: &str| text.as_bytes().to_vec();
     let mut deeds = vec![
@@ -321,7 +349,7 @@ fn what_is_written_through_an_old_descriptor_at_any_call_is_not_lost() {
 }
 
 /// Nothing is lost now, nor when the operation is sent again, nor after a new start.
-fn ends_well(run: &Run, mut place: crate::disk::Place) -> Result<(), String> {
+fn ends_well(run: &Run, mut place: Place) -> Result<(), String> {
     run.check_all()?;
     place.look_around();
     run.commit(&place);
@@ -355,6 +383,21 @@ impl Run {
         self.disk.lock().account.live.extend(held);
         result
     }
+}
+
+#[test]
+fn what_was_in_a_directory_that_a_commit_found_gone_is_gone() {
+    let disk = disk(WHOLE);
+    disk.lock().deed(&Deed::Filled("d", b"1".to_vec()));
+    let mut place = Place::open(&disk, Side::A, Arc::new(Nowhere));
+    place.look_around();
+    assert!(place.entry(&path("d/in")).is_some());
+    disk.lock().deed(&Deed::Remove("d"));
+    let change = Change { path: path("d"), before: place.entry(&path("d")), after: None };
+    let outcome = place.commit(&Operation::Change(change), &Content::None);
+    assert_eq!(outcome, Outcome::Done { now: None, aside: None });
+    place.look_around();
+    assert_eq!(place.entry(&path("d/in")), None);
 }
 
 #[test]

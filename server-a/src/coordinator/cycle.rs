@@ -2,7 +2,7 @@
 //! or a reason to wait.
 
 use common::change::Operation;
-use common::entry::same;
+use common::entry::{Entry, same};
 use common::limits::CHANGES_IN_FLIGHT_MAX;
 use common::path::{RelPath, rows_below};
 use common::problem::ProblemKind;
@@ -140,12 +140,9 @@ impl Coordinator {
         conflict: Option<Conflict>,
         out: &mut Vec<Action>,
     ) {
-        // A file of B that is in the way of a directory is not set aside while it is held.
-        if let Some(Conflict { path: top, .. }) = &conflict
-            && let Some(lock) = self.locks.covering(top)
-            && self.has_edit_of_b(top)
+        if let Some(Conflict { path: top, loser, .. }) = &conflict
+            && let Some(holder) = self.keeper_of(top, *loser)
         {
-            let holder = lock.holder.clone();
             self.parked.park(path.clone(), top.clone());
             self.withhold(path, Reason::Locked { holder }, out);
             return;
@@ -179,6 +176,18 @@ impl Coordinator {
             }
             self.start_step(step, out);
         }
+    }
+
+    /// Who holds the lock under which a version that is in the way is not set aside: what B's user
+    /// did is held first, and what is at A stays where it is.
+    fn keeper_of(&self, top: &RelPath, loser: Side) -> Option<String> {
+        let winner_is_dir = self.seen[loser.other()].get(top).is_some_and(Entry::is_dir);
+        let whole = if winner_is_dir { Whole::No } else { Whole::Yes };
+        let lock = match loser {
+            Side::A => self.locks.meets(top, whole),
+            Side::B => self.locks.covering(top).filter(|_| self.has_edit_of_b(top)),
+        };
+        lock.map(|lock| lock.holder.clone())
     }
 
     /// Why a step must not be taken: a lock at A, or something unknown at, above or below its path.

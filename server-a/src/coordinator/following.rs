@@ -56,12 +56,16 @@ impl Coordinator {
 
     /// A row of A: whether what a lock followed is what its user meant to rename.
     pub(super) fn lock_stays(&mut self, path: &RelPath, there: bool, out: &mut Vec<Action>) {
+        let name = self.locks.at(path).map(|lock| lock.path.clone());
         if let Some(uncovered) = self.locks.stays(path, there) {
             self.unsaved.locks = Some(self.locks.clone());
             self.let_uncovered_go(out);
-            self.touch_below(&uncovered);
-            self.mark_waiting_below(&uncovered);
-            self.mark_upward(&uncovered);
+            // What is below the old name may have waited for the new one.
+            for name in [Some(uncovered), name].into_iter().flatten() {
+                self.touch_below(&name);
+                self.mark_waiting_below(&name);
+                self.mark_upward(&name);
+            }
         }
     }
 
@@ -116,6 +120,15 @@ impl Coordinator {
             Use::Later(on) => self.parked.park(path.clone(), on),
             Use::Never => self.parked.park(path.clone(), to.parent().unwrap_or(to)),
         }
+    }
+
+    /// B has no edit at a path that a lock covers: if that was all that kept what is above it from
+    /// taking its new name, it can now.
+    pub(super) fn mark_moved_above(&mut self, path: &RelPath) {
+        let covering = self.locks.covering_all(path);
+        let moved = covering.filter(|lock| lock.moved.is_some() && lock.path != *path);
+        let moved: Vec<RelPath> = moved.map(|lock| lock.path.clone()).collect();
+        moved.iter().for_each(|path| self.mark(path));
     }
 
     /// Whether locks let a rename of one side be repeated at the other.

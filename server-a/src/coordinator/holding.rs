@@ -84,6 +84,7 @@ impl Coordinator {
             return true;
         }
         if untouched || agreed {
+            self.mark_moved_above(path);
             return false;
         }
         let base = last.unwrap_or_else(|| self.archive.get(path).cloned());

@@ -217,13 +217,17 @@ impl Coordinator {
         out.push(Action::Order(Side::B, Order::Inventory));
     }
 
-    /// From now on the archive is about this replica, and both remember that they met.
+    /// From now on the archive is about this replica, and both remember that they met. B is never
+    /// more than one meeting ahead of the store.
     pub(super) fn meet(&mut self, peer: Peer, out: &mut Vec<Action>) {
         if self.peer != Some(peer) {
             self.peer = Some(peer);
             self.unsaved.peer = Some(peer);
         }
-        out.push(Action::Order(Side::B, Order::Meet { number: peer.met + 1 }));
+        let stored = self.stored_peer.filter(|stored| stored.id == peer.id);
+        let unsaved = stored.is_none_or(|stored| stored.met < peer.met);
+        let number = if unsaved { peer.met.max(1) } else { peer.met + 1 };
+        out.push(Action::Order(Side::B, Order::Meet { number }));
     }
 
     fn met(&mut self, number: u64) {

@@ -95,6 +95,8 @@ pub struct Coordinator {
     now: Now,
     archive: Tree,
     peer: Option<Peer>,
+    /// What the store says of it.
+    stored_peer: Option<Peer>,
     seen: PerSide<Tree>,
     problems: PerSide<BTreeMap<RelPath, Problem>>,
     conditions: PerSide<Condition>,
@@ -171,6 +173,7 @@ impl Coordinator {
             number: 0,
             now: Now::default(),
             peer,
+            stored_peer: peer,
             seen: PerSide::default(),
             problems: PerSide::default(),
             conditions: PerSide::default(),

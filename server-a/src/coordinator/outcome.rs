@@ -106,9 +106,22 @@ impl Coordinator {
                     self.hints.insert(hint);
                 }
             }
-            Outcome::Busy | Outcome::Moved | Outcome::Failed(_) => {}
+            Outcome::Busy => self.wait_to_rename(from, Reason::Busy(flight.side), out),
+            Outcome::Moved => self.wait_to_rename(from, Reason::Restless, out),
+            Outcome::Failed(problem) => {
+                let reason = Reason::Failed(flight.side, problem.detail);
+                self.wait_to_rename(from, reason, out);
+            }
         }
         self.mark_renamed(from, to);
+    }
+
+    /// A rename did not work. Under a lock it is tried again, later; otherwise content travels.
+    fn wait_to_rename(&mut self, from: &RelPath, reason: Reason, out: &mut Vec<Action>) {
+        let lock = self.locks.covering(from);
+        if lock.is_some_and(|lock| lock.moved.is_some() && lock.path == *from) {
+            self.withhold(from, reason, out);
+        }
     }
 
     /// Tells people of a conflict that an unlock made.

@@ -144,9 +144,10 @@ impl Coordinator {
     }
 
     /// When everything is decided, a directory that is not under way is not coming any more: looks
-    /// again at the hints that wait for it. Answers whether any hint was used up.
+    /// again at the hints that wait for it, and at those that came up meanwhile. Answers whether
+    /// any hint was used up.
     pub(super) fn rename_in_vain(&mut self, out: &mut Vec<Action>) -> bool {
-        if self.hints.waiting.is_empty() || !self.urgent.is_empty() || !self.dirty.is_empty() {
+        if self.hints.is_empty() || !self.urgent.is_empty() || !self.dirty.is_empty() {
             return false;
         }
         let idle = |on: &&RelPath| self.flights.touching(on).is_none();

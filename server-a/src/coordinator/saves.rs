@@ -68,6 +68,7 @@ impl Coordinator {
                 self.can_save_again(out);
                 self.note_stored(&batch);
                 self.are_over(batch.over, out);
+                self.stored_peer = batch.peer.or(self.stored_peer);
                 out.extend(answers.into_iter().map(|(to, answer)| Action::Answer(to, answer)));
                 let discard = |edit: HeldEdit| Action::Discard { seq: edit.seq, keep: true, edit };
                 out.extend(declined.into_iter().map(discard));

@@ -7,8 +7,8 @@
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a file of its own")]
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tracing::warn;
@@ -31,6 +31,8 @@ pub struct Recorder {
     /// How large it was when it was written anew last.
     renewed: u64,
     open: Underway,
+    /// People were told that it cannot be written.
+    is_failing: bool,
 }
 
 impl Recorder {
@@ -48,7 +50,8 @@ impl Recorder {
             found.rows.into_iter().for_each(|trail| open.note(trail));
         }
         let path = path.to_path_buf();
-        let mut recorder = Recorder { path, header, file: None, bytes: 0, renewed: 0, open };
+        let mut recorder =
+            Recorder { path, header, open, file: None, bytes: 0, renewed: 0, is_failing: false };
         recorder.renew()?;
         let open = recorder.open.clone();
         Ok((recorder, open))
@@ -59,18 +62,21 @@ impl Recorder {
         let mut bytes = Vec::new();
         frame::append(&trail, &mut bytes);
         self.open.note(trail);
-        let is_large = self.bytes > RENEWED_BYTES.max(4 * self.renewed)
+        // Nothing to append is a step that is too long for a row.
+        let is_due = self.bytes > RENEWED_BYTES.max(4 * self.renewed)
             || self.open.is_empty() && self.bytes > EMPTIED_BYTES
-            || self.file.is_none();
-        let written = if is_large { self.renew() } else { self.append(&bytes) };
-        if let Err(error) = written {
-            self.give_up(&error);
+            || self.file.is_none()
+            || bytes.is_empty();
+        let written = if is_due { self.renew() } else { self.append(&bytes) };
+        match written {
+            Ok(()) => self.is_failing = false,
+            Err(error) => self.give_up(&error),
         }
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Some(file) = &mut self.file {
-            file.write_all(bytes)?;
+        if let Some(file) = &self.file {
+            file.write_all_at(bytes, self.bytes)?;
             self.bytes += bytes.len() as u64;
         }
         Ok(())
@@ -85,8 +91,8 @@ impl Recorder {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&part)?;
-        file.write_all(&bytes)?;
+        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&part)?;
+        file.write_all_at(&bytes, 0)?;
         fs::rename(&part, &self.path)?;
         self.bytes = bytes.len() as u64;
         self.renewed = self.bytes;
@@ -100,12 +106,11 @@ impl Recorder {
             Some(file) => file.set_len(0),
             None => Ok(()),
         };
-        let gone = emptied.or_else(|_| fs::remove_file(&self.path));
-        if !self.open.is_empty() {
+        let is_emptied = emptied.or_else(|_| fs::remove_file(&self.path)).is_ok();
+        self.open = Underway::default();
+        if !std::mem::replace(&mut self.is_failing, true) {
             let path = self.path.display();
-            let is_emptied = gone.is_ok();
             warn!(%path, why = %error, is_emptied, "cannot remember what is under way;");
         }
-        self.open = Underway::default();
     }
 }

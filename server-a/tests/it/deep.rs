@@ -10,6 +10,7 @@ use common::dirty::{Depth, Dirty};
 use common::entry::File;
 use common::path::RelPath;
 use common::reconcile::safety::Limits;
+use common::replica::flush::keep_flushed;
 use common::replica::known::{Known, Row};
 use common::replica::root::Root;
 use common::replica::source::{Source, SourceError, Supplier};
@@ -123,6 +124,8 @@ pub(crate) struct Deep {
     pub(crate) steps: u64,
     /// Contents that an unlock discarded or a power cut took before they were flushed.
     pub(crate) waived: BTreeSet<Vec<u8>>,
+    /// B ended while A's shell waited for it.
+    pub(crate) fallen: bool,
     pub(crate) trace: Option<Vec<String>>,
 }
 
@@ -159,6 +162,7 @@ impl Deep {
             commits: 0,
             steps: 0,
             waived: BTreeSet::new(),
+            fallen: false,
             trace: None,
         };
         for side in Side::BOTH {
@@ -278,6 +282,10 @@ impl Deep {
             }
             self.coordinator = self.durable.coordinator(Limits::default());
         }
+        if cut.is_some() {
+            // What was saved counts in its boot only.
+            self.sides[side].saved.clear();
+        }
         let rows = self.sides[side].saved.clone();
         self.start_side(side, rows);
         if cut.is_some() && side == Side::B {
@@ -298,8 +306,20 @@ impl Deep {
             self.sides[side].disk.lock().whim = None;
         }
         match result {
-            Ok(()) => true,
+            Ok(()) => !std::mem::take(&mut self.fallen),
             Err(cause) if cause.is::<Killed>() => false,
+            Err(cause) => resume_unwind(cause),
+        }
+    }
+
+    /// A's shell waits for what B does; nothing comes when B ends meanwhile.
+    pub(crate) fn at_b<T>(&mut self, act: impl FnOnce(&Deep) -> T) -> Option<T> {
+        match catch_unwind(AssertUnwindSafe(|| act(self))) {
+            Ok(answer) => Some(answer),
+            Err(cause) if cause.is::<Killed>() => {
+                self.fallen = true;
+                None
+            }
             Err(cause) => resume_unwind(cause),
         }
     }
@@ -343,6 +363,9 @@ impl Deep {
     pub(crate) fn look(&mut self, side: Side) {
         let sided = &mut self.sides[side];
         let marks = sided.dirty.take(self.now.moment, true);
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{side} looks at {:?}", marks.keys()));
+        }
         let seen = sided.place.look(&marks);
         for (place, (depth, read)) in seen.again {
             sided.dirty.again(place, depth, read, self.now.moment, 0);
@@ -352,12 +375,11 @@ impl Deep {
 
     pub(crate) fn save_scan(&mut self, side: Side) {
         let sided = &mut self.sides[side];
-        for (path, row) in sided.place.known.unsaved() {
-            let flushed = match (&row, sided.place.root.open_file(&path)) {
-                (Some(row), Ok(file)) if row.entry.as_file().is_some() => file.sync_data().is_ok(),
-                _ => true,
-            };
-            match row.filter(|_| flushed) {
+        let _ = sided.place.committer.publisher.settle_left();
+        let mut rows = sided.place.known.unsaved();
+        keep_flushed(&sided.place.root, &mut rows);
+        for (path, row) in rows {
+            match row {
                 Some(row) => sided.saved.insert(path, row),
                 None => sided.saved.remove(&path),
             };

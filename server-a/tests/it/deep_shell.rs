@@ -4,11 +4,11 @@ use common::dirty::Depth;
 use common::entry::Entry;
 use common::path::RelPath;
 use common::replica::commit::Job;
-use common::replica::root::is_absence;
+use common::replica::flush::flush;
 use common::replica::source::{SourceError, Supplier};
 use common::side::Side;
 use common::wire::message::{Content, Order, Report};
-use server_a::coordinator::action::Batch;
+use server_a::coordinator::action::{ArchiveRow, Batch};
 use server_a::coordinator::event::{Event, HoldFailure, SaveId};
 use server_a::pending::queue::HeldEdit;
 
@@ -90,16 +90,16 @@ impl Deep {
             let shared = Shared(self.counters.a.clone());
             let content = Content::Pull(edit.path.clone());
             let mut bytes = Vec::new();
-            let fetched = shared.source(&content, file).and_then(|mut source| {
-                source.fetch(&[(0, file.size as u32)], &mut |_, piece| {
+            let fetched = self.at_b(|_| {
+                shared.source(&content, file)?.fetch(&[(0, file.size as u32)], &mut |_, piece| {
                     bytes.extend_from_slice(piece);
                     Ok(())
                 })
             });
             match fetched {
-                Ok(()) => {}
-                Err(SourceError::Gone) => return Err(HoldFailure::Gone),
-                Err(_) => return Err(HoldFailure::Lost),
+                Some(Ok(())) => {}
+                Some(Err(SourceError::Gone)) => return Err(HoldFailure::Gone),
+                _ => return Err(HoldFailure::Lost),
             }
             self.counters.a.lock().expect("no panic").held.insert(edit.seq, bytes);
         }
@@ -109,17 +109,7 @@ impl Deep {
 
     /// Flushes the sources, then saves; as the saver does.
     fn save(&mut self, id: SaveId, batch: Batch) {
-        let mut late = Vec::new();
-        for row in &batch.archive {
-            let is_file = row.entry.as_ref().is_some_and(|entry| entry.as_file().is_some());
-            let flushed = !is_file
-                || Side::BOTH.into_iter().all(|side| {
-                    row.source.is_some_and(|source| source != side) || self.flush(side, &row.path)
-                });
-            if !flushed {
-                late.push(row.path.clone());
-            }
-        }
+        let late = self.make_durable(&batch.archive);
         self.durable.save(batch, &late);
         if !late.is_empty() {
             self.tell(Event::NotDurable(late));
@@ -127,13 +117,22 @@ impl Deep {
         self.tell(Event::Saved(id, Ok(())));
     }
 
-    fn flush(&self, side: Side, path: &RelPath) -> bool {
-        if side == Side::B && !self.link {
-            return false;
+    /// Flushes what the sides had first, and what they removed; answers what could not be.
+    fn make_durable(&mut self, rows: &[ArchiveRow]) -> Vec<RelPath> {
+        let mut late = Vec::new();
+        for side in Side::BOTH {
+            let theirs = rows.iter().filter(|row| row.source.is_none_or(|source| source == side));
+            let paths: Vec<RelPath> = theirs.map(|row| row.path.clone()).collect();
+            let flush = |deep: &Deep| flush(&deep.sides[side].place.root, &paths);
+            let flushed = paths.is_empty()
+                || match side {
+                    Side::A => flush(self),
+                    Side::B => self.link && self.at_b(flush) == Some(true),
+                };
+            if !flushed {
+                late.extend(paths);
+            }
         }
-        match self.sides[side].place.root.open_file(path) {
-            Ok(file) => file.sync_data().is_ok(),
-            Err(error) => is_absence(&error),
-        }
+        late
     }
 }

@@ -1,6 +1,7 @@
 //! Laws of locks whose file A's user renames.
 
 use common::side::Side::{A, B};
+use common::time::Moment;
 use common::wire::client::DrainMode;
 
 use crate::coordinator::{agreed, assert_equal, has, names, remove, write};
@@ -84,4 +85,51 @@ fn a_directory_is_renamed_with_the_locks_in_it() {
     unlock(&mut world, "e/f", DrainMode::Apply);
     assert_equal(&world);
     assert!(has(&world, A, "e/f", "1"));
+}
+
+#[test]
+fn a_rename_under_a_lock_that_b_refuses_is_tried_again_and_not_without_pause() {
+    let mut world = agreed(&["f"]);
+    lock(&mut world, "f");
+    rename_at_a(&mut world, "f", "g");
+    world.look_all(A);
+    let before = world.ordered.len();
+    let mut refused = 20;
+    world.chance = Box::new(move || {
+        refused -= 1;
+        if refused > 0 { 4 } else { 99 }
+    });
+    for _ in 0..100 {
+        world.run_shell();
+        for side in [A, B] {
+            world.run_order(side);
+            world.run_report(side);
+        }
+        if !world.is_quiet() {
+            continue;
+        }
+        world.wake();
+    }
+    world.chance = Box::new(|| 99);
+    let tries = world.ordered.len() - before;
+    assert!((2..20).contains(&tries), "{tries}");
+    assert!(world.now.moment > Moment(100_000), "{:?}", world.now.moment);
+    world.settle();
+    assert_eq!(names(&world, B), ["g"]);
+}
+
+#[test]
+fn what_a_removed_below_the_old_name_goes_when_the_lock_stays_there() {
+    let mut world = agreed(&["d/f", "d/x"]);
+    lock(&mut world, "d");
+    edits(&mut world, "d/f", &["1"]);
+    rename_at_a(&mut world, "d", "e");
+    world.look_all(A);
+    world.settle();
+    assert_eq!(names(&world, B), ["d", "d/f", "d/x"], "B has an edit: all waits");
+    for name in ["e/f", "e/x", "e"] {
+        remove(&mut world, A, name);
+    }
+    world.settle();
+    assert_eq!(names(&world, B), ["d", "d/f"], "nothing moved, and `d/x` was removed");
 }

@@ -3,7 +3,7 @@
 //! the archive are equal, and then nothing moves any more.
 //!
 //! `LAB3_SIM_SEED=N` replays one seed, with `LAB3_SIM_TRACE=FILE` in words; `LAB3_SIM_SEEDS=N`
-//! tries the first N.
+//! tries N of them, from the first or from `LAB3_SIM_FROM=N` on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -12,6 +12,7 @@ use common::side::Side;
 use common::wire::client::{Answer, DrainMode, Request, Target, Waited};
 use common::wire::verify::{CheckEnd, Verified};
 use server_a::coordinator::action::Note;
+use server_a::coordinator::event::Event;
 
 use crate::users::{Account, Rng, edit};
 use crate::world::World;
@@ -27,7 +28,8 @@ fn nothing_is_lost_or_invented_and_both_sides_become_equal() {
     if let Some(seed) = number("LAB3_SIM_SEED") {
         return try_seed(seed);
     }
-    for seed in 0..number("LAB3_SIM_SEEDS").unwrap_or(SEEDS) {
+    let from = number("LAB3_SIM_FROM").unwrap_or(0);
+    for seed in from..from + number("LAB3_SIM_SEEDS").unwrap_or(SEEDS) {
         try_seed(seed);
     }
 }
@@ -187,6 +189,9 @@ pub(crate) fn rest(world: &mut World, rng: &mut Rng, account: &Account) {
     world.ask(Request::Approve);
     world.connect();
     world.settle();
+    let before = world.ordered.len();
+    world.tell(Event::Woke);
+    assert_eq!(world.ordered.len(), before, "something waited for the next event");
     let archive = world.coordinator.view().archive;
     let all_saved = *archive == world.durable.archive;
     if rng.below(2) == 0 && all_saved {

@@ -66,6 +66,8 @@ impl Files {
                 let spot = self.spot(path)?;
                 let aside = self.make(spot.0, b"user-temporary", Body::File, 0o644)?;
                 self.set_content(aside, content.clone())?;
+                // A power cut may leave it under this name.
+                self.account.written.insert(content.clone());
                 let target = self.find(spot.0, spot.1).ok();
                 if target.is_some_and(|t| matches!(self.get(t).body, Body::Dir(_))) {
                     return self.unlink(spot.0, b"user-temporary");
@@ -164,8 +166,12 @@ impl Files {
     fn change(&mut self, uid: Uid, content: &[u8]) {
         self.supersede(Some(uid));
         let named = self.get(uid).links > 0;
-        if self.set_content(uid, content.to_vec()).is_ok() && named {
-            self.wrote(content);
+        if self.set_content(uid, content.to_vec()).is_ok() {
+            // A power cut may bring a name back that was taken before.
+            self.account.written.insert(content.to_vec());
+            if named {
+                self.account.live.insert(content.to_vec());
+            }
         }
     }
 
