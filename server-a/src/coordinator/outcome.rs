@@ -91,8 +91,10 @@ impl Coordinator {
         out: &mut Vec<Action>,
     ) {
         match outcome {
-            Outcome::Done { .. } => {
+            Outcome::Done { now, .. } => {
                 self.renamed(flight.side, from, to);
+                // It may have been edited since it was last told of.
+                self.put_row(flight.side, to, now);
                 self.record_rename(flight.side, (from, to), before, out);
                 out.push(Action::Note(Note::Done(flight.side, flight.operation.clone())));
             }
