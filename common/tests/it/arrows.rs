@@ -140,7 +140,7 @@ const ARROWS: [(&str, &[&str]); 37] = [
         ],
     ),
     ("server-a/src/frame.rs", &["digest", "wire::cbor"]),
-    ("server-a/src/underway/mod.rs", &["change", "side", "wire::message"]),
+    ("server-a/src/underway/mod.rs", &["change", "entry", "path", "side", "wire::message"]),
     ("server-a/src/journal/search.rs", &["path", "wire::log"]),
     ("server-a/src/broken.rs", &["path", "time", "wire::client"]),
     ("server-a/src/locks.rs", &["path", "time", "wire::client"]),

@@ -63,6 +63,11 @@ pub(super) struct Flight {
 }
 
 impl Flight {
+    /// Whether it must be known after a kill that this was ordered.
+    pub(super) fn is_noted(&self) -> bool {
+        self.repeats || matches!(self.purpose, Purpose::Drain { .. })
+    }
+
     /// The paths that it touches.
     pub(super) fn paths(&self) -> Vec<&RelPath> {
         match &self.operation {
@@ -139,13 +144,23 @@ impl Coordinator {
     pub(super) fn launch(&mut self, flight: Flight, content: Content, out: &mut Vec<Action>) {
         self.moved = true;
         let id = self.order_id();
-        let Flight { side, operation, repeats, .. } = flight.clone();
-        if repeats {
-            let ordered = Ordered { id, side, run: self.run, operation: operation.clone() };
-            out.push(Action::Trail(Trail::Ordered(ordered)));
+        let Flight { side, operation, .. } = flight.clone();
+        if flight.is_noted() {
+            out.push(Action::Trail(Trail::Ordered(self.ordered(id, &flight))));
         }
         self.flights.start(id, flight);
         out.push(Action::Order(side, Order::Commit { id, operation, content }));
+    }
+
+    /// An operation under way, as it is noted.
+    pub(super) fn ordered(&self, id: OrderId, flight: &Flight) -> Ordered {
+        let Flight { side, operation, purpose, .. } = flight;
+        let held = match purpose {
+            Purpose::Drain { seq, .. } => self.queue.get(*seq),
+            _ => None,
+        };
+        let held = held.map(|edit| (edit.path.clone(), edit.after.clone()));
+        Ordered { id, side: *side, run: self.run, operation: operation.clone(), held }
     }
 
     /// An operation has ended. What the archive learned by it is over when that is saved.

@@ -14,10 +14,10 @@ use common::wire::message::{Observation, Order, Peer, ReplicaId, Report, Row};
 
 use super::Coordinator;
 use super::action::{Action, Note};
-use super::flights::{Flight, Purpose};
+use super::flights::Purpose;
 use super::guarding::Halt;
 use super::renames::Hint;
-use crate::underway::{Ordered, Trail};
+use crate::underway::Trail;
 
 /// Observations of at most this many rows are taken to be somebody at work, who is served first.
 const URGENT_ROWS_MAX: usize = 256;
@@ -86,8 +86,9 @@ impl Coordinator {
         self.ready[side] = true;
         self.telling[side] = false;
         self.guard_against(side, lost, out);
-        if side == Side::B {
-            self.forget_what_b_lost();
+        match side {
+            Side::A => self.learn_drained(out),
+            Side::B => self.forget_what_b_lost(),
         }
         if self.ready.a && self.ready.b {
             if !self.is_of_another_peer() {
@@ -272,9 +273,7 @@ impl Coordinator {
                 self.errand_unheard((client, number));
             }
             if flight.repeats {
-                let Flight { side, operation, .. } = flight.clone();
-                let ordered = Ordered { id, side, run: self.run, operation };
-                self.unheard.note(Trail::Ordered(ordered));
+                self.unheard.note(Trail::Ordered(self.ordered(id, &flight)));
             }
             for path in flight.paths() {
                 self.mark(path);

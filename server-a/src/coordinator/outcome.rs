@@ -27,10 +27,10 @@ impl Coordinator {
                 self.rename_ended(&flight, (&from, &to), &before, outcome.clone(), out);
             }
         }
-        if flight.repeats {
+        self.drain_went(&flight.purpose, &outcome, out);
+        if flight.is_noted() {
             self.landed(id, flight.operation.path(), is_done, out);
         }
-        self.drain_went(&flight.purpose, &outcome, out);
     }
 
     fn changed(

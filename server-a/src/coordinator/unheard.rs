@@ -16,13 +16,31 @@ use super::action::Action;
 use crate::underway::{Open, Ordered, Trail};
 
 impl Coordinator {
+    /// A has told everything: a held edit that was applied is not applied once more, also when A's
+    /// user went on from there.
+    pub(super) fn learn_drained(&mut self, out: &mut Vec<Action>) {
+        let mut over = Vec::new();
+        for Open { ordered, done } in self.unheard.iter().cloned().collect::<Vec<_>>() {
+            let Some((path, after)) = &ordered.held else { continue };
+            let Operation::Change(change) = &ordered.operation else { continue };
+            self.unheard.note(Trail::Over(vec![ordered.id]));
+            if done || same(self.seen.a.get(&change.path), change.after.as_ref()) {
+                self.learn(path, after.clone(), Some(Side::B));
+                self.unsaved.over.push((ordered.id, path.clone()));
+            } else {
+                over.push(ordered.id);
+            }
+        }
+        self.forget_orders(over, out);
+    }
+
     /// Both sides have told everything: the archive learns what was carried out unheard.
     pub(super) fn learn_unheard(&mut self, out: &mut Vec<Action>) {
         let unheard = std::mem::take(&mut self.unheard);
         let mut over = Vec::new();
         let mut learned = BTreeSet::new();
         for Open { ordered, done } in unheard.iter() {
-            let Ordered { id, side, run, operation } = ordered;
+            let Ordered { id, side, run, operation, .. } = ordered;
             // What A has of B counts for both only if B cannot have lost it: its user flushed
             // nothing.
             let believed = *side == Side::B || run.is_some() && *run == self.run;

@@ -11,11 +11,13 @@ pub mod file;
 use std::collections::BTreeMap;
 
 use common::change::Operation;
+use common::entry::Entry;
+use common::path::RelPath;
 use common::side::Side;
 use common::wire::message::OrderId;
 use serde::{Deserialize, Serialize};
 
-/// An order that repeats at a side what the other one has.
+/// An order that repeats at a side what the other one has, or had when it was held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ordered {
     /// Its number.
@@ -26,6 +28,8 @@ pub struct Ordered {
     pub run: Option<u64>,
     /// What.
     pub operation: Operation,
+    /// What B had and where, when this applies a held edit of it: both may differ at A.
+    pub held: Option<(RelPath, Option<Entry>)>,
 }
 
 /// A step on the way of an order.

@@ -110,7 +110,7 @@ fn ordered(number: u64) -> Trail {
     let after = Some(file("text", 0o644, 1));
     let change = Change { path: path("f"), before: None, after };
     let operation = Operation::Change(change);
-    Trail::Ordered(Ordered { id: OrderId(number), side: A, run: Some(1), operation })
+    Trail::Ordered(Ordered { id: OrderId(number), side: A, run: Some(1), operation, held: None })
 }
 
 fn noted(trails: impl IntoIterator<Item = Trail>) -> Underway {
