@@ -199,6 +199,7 @@ impl Coordinator {
     pub(super) fn peer_up(&mut self, id: ReplicaId, met: Option<u64>, out: &mut Vec<Action>) {
         self.link = Link::Connected;
         out.push(Action::Note(Note::Connected));
+        self.meeting = false;
         self.checks.give_up();
         self.ready.b = false;
         self.telling.b = false;
@@ -228,7 +229,19 @@ impl Coordinator {
             self.peer = Some(peer);
             self.unsaved.peer = Some(peer);
         }
-        out.push(Action::Order(Side::B, Order::Meet { number: peer.met + 1 }));
+        self.meeting = true;
+        self.tell_of_meeting(out);
+    }
+
+    /// Tells B the number of this meeting. What the store remembers of the last one comes first:
+    /// B is one meeting ahead at most, however often A ends before it has saved.
+    pub(super) fn tell_of_meeting(&mut self, out: &mut Vec<Action>) {
+        let under_way = self.saves.values().any(|saving| saving.batch.peer.is_some());
+        if let Some(peer) = self.peer.filter(|_| self.unsaved.peer.is_none() && !under_way)
+            && std::mem::take(&mut self.meeting)
+        {
+            out.push(Action::Order(Side::B, Order::Meet { number: peer.met + 1 }));
+        }
     }
 
     fn met(&mut self, number: u64) {
@@ -251,6 +264,7 @@ impl Coordinator {
             *old = reason;
         }
         self.checks.give_up();
+        self.meeting = false;
         self.ready.b = false;
         self.telling.b = false;
         self.forget_other_peer();

@@ -91,6 +91,8 @@ pub struct Coordinator {
     now: Now,
     archive: Tree,
     peer: Option<Peer>,
+    /// Whether B is still to be told of this meeting.
+    meeting: bool,
     seen: PerSide<Tree>,
     problems: PerSide<BTreeMap<RelPath, Problem>>,
     conditions: PerSide<Condition>,
@@ -166,6 +168,7 @@ impl Coordinator {
             number: 0,
             now: Now::default(),
             peer,
+            meeting: false,
             seen: PerSide::default(),
             problems: PerSide::default(),
             conditions: PerSide::default(),

@@ -64,6 +64,7 @@ impl Coordinator {
             Ok(()) => {
                 self.can_save_again(out);
                 self.note_stored(&batch);
+                self.tell_of_meeting(out);
                 out.extend(answers.into_iter().map(|(to, answer)| Action::Answer(to, answer)));
                 let discard = |edit: HeldEdit| Action::Discard { seq: edit.seq, keep: true, edit };
                 out.extend(declined.into_iter().map(discard));
