@@ -358,8 +358,8 @@ fn sweep(cut: Cut, acts: &'static [Act]) -> u32 {
                     }
                 }
             }
-            eprintln!("power cuts of {}: {cases} cases until {}", cut.word(), act.name);
         }
+        eprintln!("power cuts of {}: {cases} cases until {}", cut.word(), act.name);
     }
     cases
 }
