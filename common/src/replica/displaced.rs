@@ -106,7 +106,7 @@ impl Publisher {
         let file = match open_file_at(self.stage.handle(), name) {
             Ok(file) => file,
             // That says nothing about the file, and ends.
-            Err(e) if is_shortage(&e) => return Err(e).step("open the displaced version"),
+            Err(e) if passes(&e) => return Err(e).step("open the displaced version"),
             Err(_) => return self.keep(intent, name, home),
         };
         let judged = self.judge(&file, intent.before.digest, expected);
@@ -217,8 +217,8 @@ impl Publisher {
     }
 }
 
-/// Whether something was refused for want of descriptors or memory.
-fn is_shortage(error: &io::Error) -> bool {
-    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
-    Errno::from_io_error(error).is_some_and(|errno| shortages.contains(&errno))
+/// Whether something was refused for want of descriptors or memory, or was interrupted.
+fn passes(error: &io::Error) -> bool {
+    let passing = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::INTR];
+    Errno::from_io_error(error).is_some_and(|errno| passing.contains(&errno))
 }

@@ -57,7 +57,7 @@ const ARROWS: [(&str, &[&str]); 37] = [
     ("common/src/side.rs", &[]),
     ("common/src/time.rs", &[]),
     ("common/src/sys.rs", &[]),
-    ("common/src/stop.rs", &[]),
+    ("common/src/stop.rs", &["sys"]),
     ("common/src/path.rs", &["limits"]),
     ("common/src/entry.rs", &["digest", "limits", "time"]),
     ("common/src/change.rs", &["entry", "path", "problem"]),

@@ -208,6 +208,32 @@ fn an_error_at_any_call_loses_nothing_and_is_no_success() {
     tally.end("errors");
 }
 
+#[test]
+fn a_file_that_cannot_be_opened_for_a_moment_is_no_edit() {
+    let mut tally = Tally::default();
+    for case in cases() {
+        let (calls, end) = undisturbed(case);
+        for n in 1..=calls {
+            for error in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::INTR] {
+                let run = Run::new(case);
+                run.whim(Some(Box::new(move |files, call| {
+                    let here = files.calls == n && call == "open_at";
+                    if here { Verdict::Fail(error) } else { Verdict::Go }
+                })));
+                let place = run.place();
+                run.commit(&place);
+                run.whim(None);
+                drop(place);
+                let result = run.recover().and_then(|()| again(&run, &end));
+                let copy = run.tree().into_keys().find(|path| path.contains(".conflict-"));
+                let result = result.and_then(|()| copy.map_or(Ok(()), Err));
+                tally.note(&run, &|| format!("{error:?} at {n}"), result);
+            }
+        }
+    }
+    tally.end("errors that pass");
+}
+
 fn with_error(run: &Run, n: u64, error: Errno, lasting: bool, end: &Tree) -> Result<(), String> {
     let place = run.place();
     run.whim(Some(Box::new(move |files, call| {

@@ -27,16 +27,20 @@ impl Reader {
         let told = stop.clone();
         let thread = std::thread::spawn(move || {
             let mut seen: Vec<Option<String>> = Vec::new();
-            while !told.load(Ordering::SeqCst) {
+            loop {
+                // Once more after it was told: it may not have had its turn before.
+                let is_last = told.load(Ordering::SeqCst);
                 let now =
                     fs::read(&path).ok().map(|now| String::from_utf8_lossy(&now).into_owned());
                 if seen.last() != Some(&now) {
                     seen.push(now);
                 }
+                if is_last {
+                    return seen;
+                }
                 // A tight loop would take the few cores from the servers, and from the kernel.
                 sleep(Duration::from_micros(200));
             }
-            seen
         });
         Reader { stop, thread }
     }

@@ -54,6 +54,8 @@ pub(crate) struct Round {
     pub(crate) healed: bool,
     /// How often it ended.
     pub(crate) kills: u32,
+    /// With which tracers it is started again, the next one last; then with none.
+    pub(crate) again: Vec<Vec<String>>,
     /// Conflict copies that nobody asked for.
     pub(crate) extra: usize,
     /// The threads that it had when they were counted.
@@ -95,6 +97,7 @@ impl Round {
             leaves: false,
             healed: false,
             kills: 0,
+            again: Vec::new(),
             extra: 0,
             threads: BTreeMap::new(),
             strace: None,
@@ -250,7 +253,12 @@ impl Round {
             return false;
         }
         self.bury();
-        self.system.restart(&[self.target]);
+        match self.again.pop() {
+            Some(options) => {
+                self.start_traced(&options);
+            }
+            None => self.system.restart(&[self.target]),
+        }
         true
     }
 

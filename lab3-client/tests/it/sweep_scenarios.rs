@@ -38,7 +38,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     running("replace", small_files, replace),
     running("replace-large", |_| {}, large),
     running("delta", versions, delta),
-    running("delete", small_files, delete),
+    running("delete", more_than_goes, delete),
     running("rename", small_files, rename),
     running("rename-dir", directories, rename_dir),
     running("kinds", directories, kinds),
@@ -57,6 +57,12 @@ fn small_files(round: &mut Round) {
         round.save(A, name, format!("{name}, the first version"));
     }
     round.settle();
+}
+
+/// A root that loses all that it holds halts, which is another law.
+fn more_than_goes(round: &mut Round) {
+    round.save(A, "stays", "what nobody touches");
+    small_files(round);
 }
 
 fn create(round: &mut Round) {

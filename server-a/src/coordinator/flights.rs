@@ -146,7 +146,7 @@ impl Coordinator {
         let id = self.order_id();
         let Flight { side, operation, .. } = flight.clone();
         if flight.is_noted() {
-            out.push(Action::Trail(Trail::Ordered(self.ordered(id, &flight))));
+            out.push(Action::Trail(Trail::Ordered(Box::new(self.ordered(id, &flight)))));
         }
         self.flights.start(id, flight);
         out.push(Action::Order(side, Order::Commit { id, operation, content }));

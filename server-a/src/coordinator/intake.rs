@@ -273,7 +273,7 @@ impl Coordinator {
                 self.errand_unheard((client, number));
             }
             if flight.repeats {
-                self.unheard.note(Trail::Ordered(self.ordered(id, &flight)));
+                self.unheard.note(Trail::Ordered(Box::new(self.ordered(id, &flight))));
             }
             for path in flight.paths() {
                 self.mark(path);

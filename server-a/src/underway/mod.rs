@@ -36,7 +36,7 @@ pub struct Ordered {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Trail {
     /// It goes out.
-    Ordered(Ordered),
+    Ordered(Box<Ordered>),
     /// It was carried out: both sides had the same.
     Done(OrderId),
     /// These need no memory any more: the store knows, or there is nothing to know.
@@ -63,7 +63,7 @@ impl Underway {
     pub fn note(&mut self, trail: Trail) {
         match trail {
             Trail::Ordered(ordered) => {
-                self.open.insert(ordered.id, Open { ordered, done: false });
+                self.open.insert(ordered.id, Open { ordered: *ordered, done: false });
             }
             Trail::Done(id) => {
                 if let Some(open) = self.open.get_mut(&id) {
@@ -95,7 +95,7 @@ impl Underway {
     pub fn trails(&self) -> impl Iterator<Item = Trail> {
         self.iter().flat_map(|open| {
             let done = open.done.then_some(Trail::Done(open.ordered.id));
-            std::iter::once(Trail::Ordered(open.ordered.clone())).chain(done)
+            std::iter::once(Trail::Ordered(Box::new(open.ordered.clone()))).chain(done)
         })
     }
 }

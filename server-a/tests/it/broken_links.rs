@@ -22,6 +22,18 @@ fn an_old_copy_of_b_halts_and_a_link_that_flaps_does_not() {
 }
 
 #[test]
+fn an_a_that_ends_again_and_again_before_it_has_saved_is_no_older_one() {
+    let mut world = agreed(&["f"]);
+    for _ in 0..3 {
+        world.restart_a(true);
+        world.connect();
+        while world.run_order(B) {}
+    }
+    world.settle();
+    assert_eq!(status(&mut world).halted, None);
+}
+
+#[test]
 fn what_b_did_unheard_is_no_edit_of_its_user() {
     let mut world = agreed(&["f", "gone"]);
     write(&mut world, A, "f", "one");

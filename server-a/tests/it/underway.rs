@@ -110,7 +110,8 @@ fn ordered(number: u64) -> Trail {
     let after = Some(file("text", 0o644, 1));
     let change = Change { path: path("f"), before: None, after };
     let operation = Operation::Change(change);
-    Trail::Ordered(Ordered { id: OrderId(number), side: A, run: Some(1), operation, held: None })
+    let ordered = Ordered { id: OrderId(number), side: A, run: Some(1), operation, held: None };
+    Trail::Ordered(Box::new(ordered))
 }
 
 fn noted(trails: impl IntoIterator<Item = Trail>) -> Underway {
