@@ -263,14 +263,14 @@ fn content_with_another_digest_is_not_published() {
     let mut system = System::new();
     system.start_b();
     let mut raw = Raw::welcome(system.port_b, Role::Coordinator);
-    let PeerMessage::Order(Order::Commit { id, operation, .. }) = create(1, "f", "right") else {
-        panic!("an order");
-    };
-    for content in ["wrong", "", "longer than announced"] {
-        let (operation, bytes) = (operation.clone(), ByteBuf::from(content.as_bytes()));
-        let content = Content::Inline(bytes);
+    for (number, content) in ["wrong", "", "longer than announced"].into_iter().enumerate() {
+        let create = create(number as u64, "f", "right");
+        let PeerMessage::Order(Order::Commit { id, operation, .. }) = create else {
+            panic!("an order");
+        };
+        let content = Content::Inline(ByteBuf::from(content.as_bytes()));
         raw.say(&PeerMessage::Order(Order::Commit { id, operation, content }));
-        let outcome = raw.outcome(1).expect("an outcome");
+        let outcome = raw.outcome(number as u64).expect("an outcome");
         assert!(!matches!(outcome, common::change::Outcome::Done { .. }), "{outcome:?}");
         assert!(!system.b.join("f").exists());
     }

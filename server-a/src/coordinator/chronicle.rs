@@ -109,8 +109,13 @@ impl Coordinator {
     }
 
     /// Both sides have it already. What was never agreed on before and appears at both is no news.
-    pub(super) fn record_agreed(&mut self, path: &RelPath, out: &mut Vec<Action>) {
-        let (old, new) = (self.archive.get(path), self.seen.a.get(path));
+    pub(super) fn record_agreed(
+        &mut self,
+        path: &RelPath,
+        new: Option<&Entry>,
+        out: &mut Vec<Action>,
+    ) {
+        let old = self.archive.get(path);
         if old.is_none() || common::entry::same(old, new) {
             return;
         }

@@ -85,8 +85,8 @@ impl Coordinator {
             Next::Agreed { learn } => {
                 self.waits.clear(&path);
                 if learn || self.unproven.contains(&path) {
-                    self.record_agreed(&path, out);
                     let entry = self.seen.a.get(&path).cloned();
+                    self.record_agreed(&path, entry.as_ref(), out);
                     self.learn(&path, entry, None);
                 }
             }

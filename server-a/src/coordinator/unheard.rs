@@ -25,6 +25,7 @@ impl Coordinator {
             let Operation::Change(change) = &ordered.operation else { continue };
             self.unheard.note(Trail::Over(vec![ordered.id]));
             if done || same(self.seen.a.get(&change.path), change.after.as_ref()) {
+                self.record_agreed(path, after.as_ref(), out);
                 self.learn(path, after.clone(), Some(Side::B));
                 self.unsaved.over.push((ordered.id, path.clone()));
             } else {
@@ -44,7 +45,7 @@ impl Coordinator {
             // What A has of B counts for both only if B cannot have lost it: its user flushed
             // nothing.
             let believed = *side == Side::B || run.is_some() && *run == self.run;
-            match believed.then(|| self.learn_order(*side, operation, *done)).flatten() {
+            match believed.then(|| self.learn_order(*side, operation, *done, out)).flatten() {
                 Some(path) => {
                     self.unsaved.over.push((*id, path.clone()));
                     learned.insert(path);
@@ -72,7 +73,13 @@ impl Coordinator {
     }
 
     /// Learns what an order brought about, if it did; answers where.
-    fn learn_order(&mut self, side: Side, operation: &Operation, done: bool) -> Option<RelPath> {
+    fn learn_order(
+        &mut self,
+        side: Side,
+        operation: &Operation,
+        done: bool,
+        out: &mut Vec<Action>,
+    ) -> Option<RelPath> {
         let seen = &self.seen[side];
         match operation {
             Operation::Change(change) => {
@@ -80,6 +87,7 @@ impl Coordinator {
                 let done = done || same(seen.get(path), after.as_ref());
                 let news = !same(self.archive.get(path), after.as_ref());
                 (done && news).then(|| {
+                    self.record_agreed(path, after.as_ref(), out);
                     self.learn(path, after.clone(), None);
                     path.clone()
                 })
@@ -89,6 +97,7 @@ impl Coordinator {
                 let done = done || seen.get(from).is_none() && seen.get(to).is_some_and(stands);
                 let news = self.archive.get(from).is_some() && self.archive.get(to).is_none();
                 (done && news).then(|| {
+                    self.record_rename(side, (from, to), before, out);
                     self.learn_rename(from, to);
                     to.clone()
                 })
