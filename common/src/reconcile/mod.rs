@@ -73,10 +73,10 @@ pub enum Next {
     },
     /// These, independently of each other. After their outcomes the path is decided again.
     Steps(Vec<Step>),
-    /// Nothing until this row has changed or gone. It may be one that is kept: then its own
-    /// decision makes this path agreed, and waiting is harmless.
+    /// Nothing until the row at this path has come, changed or gone. It may be one that is kept:
+    /// then its own decision makes this path agreed, and waiting is harmless.
     After {
-        /// The side that has the row.
+        /// The side that has the row, or should have it.
         side: Side,
         /// The row.
         path: RelPath,
@@ -138,9 +138,10 @@ fn raise(view: &View<'_>, path: &RelPath) -> Option<Verdict> {
     }
     let top = path.ancestors().filter(|ancestor| !stands(ancestor)).last()?;
     let Some(has) = Side::BOTH.into_iter().find(|&side| view.has_dir(side, &top)) else {
-        // Neither side has the directory, so the row of the path itself is out of date.
+        // Neither side has the directory, so the row of the path itself is out of date, or it came
+        // before that of the directory.
         let side = if view.seen.a.get(path).is_some() { Side::A } else { Side::B };
-        return Some(plain(Next::After { side, path: path.clone() }));
+        return Some(plain(Next::After { side, path: top }));
     };
     let lacks = has.other();
     let superseded = match (view.seen[lacks].get(&top), view.archive.get(&top)) {

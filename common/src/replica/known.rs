@@ -19,6 +19,7 @@ use crate::merkle::{self, Merkle, Question};
 use crate::path::{RelPath, rows_below};
 use crate::problem::{Problem, ProblemKind};
 use crate::replica::moved::{Lately, moves};
+use crate::replica::sift::sift;
 use crate::replica::stamp::Stamp;
 use crate::wire::message::{Condition, Observation, OrderId, Report, Row as ReportedRow};
 
@@ -222,7 +223,7 @@ impl Known {
     /// be looked at again because a commit touched them meanwhile.
     pub fn tell(&self, ticket: Ticket, findings: BTreeMap<RelPath, Finding>) -> BTreeSet<RelPath> {
         let mut inner = self.lock();
-        let (again, fresh) = inner.sift(&ticket, findings);
+        let (again, fresh) = sift(&inner.touched_since(&ticket), &inner.rows, findings);
         inner.open_looks -= 1;
         if inner.open_looks == 0 {
             inner.touched.clear();
@@ -375,28 +376,14 @@ impl Inner {
         }
     }
 
-    /// Separates what may be told from what a commit touched since the look began.
-    fn sift(
-        &self,
-        ticket: &Ticket,
-        findings: BTreeMap<RelPath, Finding>,
-    ) -> (BTreeSet<RelPath>, BTreeMap<RelPath, Finding>) {
+    /// What commits touched since a look began, and what they are at.
+    fn touched_since(&self, ticket: &Ticket) -> BTreeMap<RelPath, ()> {
         let recent = self.touched.iter().filter(|&(_, &when)| when > ticket.0);
-        let stale: BTreeMap<RelPath, ()> =
-            recent.map(|(p, _)| p).chain(&self.committing).map(|p| (p.clone(), ())).collect();
-        if stale.is_empty() {
-            return (BTreeSet::new(), findings);
-        }
-        let mut again = BTreeSet::new();
-        let mut fresh = BTreeMap::new();
-        for (path, finding) in findings {
-            if is_touched(&stale, &path, &finding) {
-                again.insert(path);
-            } else {
-                fresh.insert(path, finding);
-            }
-        }
-        (again, fresh)
+        recent
+            .map(|(path, _)| path)
+            .chain(&self.committing)
+            .map(|path| (path.clone(), ()))
+            .collect()
     }
 
     /// Takes one finding over; answers the row to report, when it is news.
@@ -481,13 +468,4 @@ fn found_instead(report: &Report) -> Option<Option<&Entry>> {
         Report::Outcome { outcome: Outcome::Stale { now }, .. } => Some(now.as_ref()),
         _ => None,
     }
-}
-
-/// Whether a commit may have changed what was found: at the path, above it, or, when no directory
-/// was found there, below it.
-fn is_touched(touched: &BTreeMap<RelPath, ()>, path: &RelPath, finding: &Finding) -> bool {
-    let is_dir = matches!(finding, Finding::Present(row, _) if row.entry.is_dir());
-    touched.contains_key(path)
-        || !is_dir && rows_below(touched, path).next().is_some()
-        || path.ancestors().any(|above| touched.contains_key(&above))
 }

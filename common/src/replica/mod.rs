@@ -50,6 +50,7 @@ pub mod salvage;
 mod saving;
 pub mod scan;
 pub mod service;
+mod sift;
 pub mod sight;
 pub mod source;
 pub mod stage;

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use common::side::Side;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -148,5 +149,34 @@ fn a_directory_goes_although_somebody_stands_in_it() {
         shell.wait().expect("it ends");
         put(system.root(here), "d/sub/f", "again");
         system.agree_on(&[("d/sub/f", "again"), ("other", "y")]);
+    }
+}
+
+/// Both users make one directory at once, and each goes on in it: what the one has made below is
+/// told after the directory that it is in, and arrives, although the other's is just being brought.
+#[test]
+fn a_directory_that_both_make_at_once_has_what_each_put_into_it() {
+    let system = System::started();
+    let rounds = size(40, 400);
+    for round in 0..rounds {
+        let top = format!("at-once-{round}");
+        std::thread::scope(|scope| {
+            for side in Side::BOTH {
+                let (root, top) = (system.root(side), &top);
+                scope.spawn(move || {
+                    for n in 0..4 {
+                        // The later one finds what is being brought.
+                        if side == Side::B {
+                            std::thread::sleep(Duration::from_micros(round as u64 % 20 * 150));
+                        }
+                        put(root, format!("{top}/{n}/{side}-{n}/file"), format!("{side} {n}"));
+                        put(root, format!("{top}/{side}{n}"), format!("{side} {n}"));
+                    }
+                });
+            }
+        });
+        let nodes = system.agree();
+        let files = nodes.keys().filter(|name| name.starts_with(top.as_bytes())).count();
+        assert_eq!(files, 1 + 4 + 8 + 8 + 8, "in round {round}");
     }
 }

@@ -6,6 +6,7 @@
     reason = "tests touch the world: real files, sockets, threads and clocks"
 )]
 
+mod arrival;
 mod broken_links;
 mod checks;
 mod coordinator;
