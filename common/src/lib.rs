@@ -26,5 +26,6 @@ pub mod replica;
 pub mod stop;
 pub mod store;
 pub mod sys;
+pub mod takeover;
 pub mod talk;
 pub mod wire;

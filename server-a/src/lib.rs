@@ -38,7 +38,6 @@ use common::options::{ReplicaOptions, only_loopback};
 use common::reconcile::safety::Limits;
 use common::replica::service::{Replica, Settings};
 use common::side::Side;
-use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::task::{JoinSet, spawn_blocking};
 use tracing::warn;
@@ -104,7 +103,7 @@ pub async fn run(
     };
     let Opened { replica, remembered, pending, underway } =
         opening.await.context("the replica's start was cut short")??;
-    let listener = TcpListener::bind(listen)
+    let listener = common::takeover::listen(listen)
         .await
         .with_context(|| format!("cannot listen at {listen}: choose another with `--listen`"))?;
     let address = listener.local_addr().context("cannot learn the bound address")?;

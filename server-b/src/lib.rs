@@ -14,7 +14,6 @@ use common::exchange::asker::Asker;
 use common::options::{ReplicaOptions, only_loopback};
 use common::replica::service::{Replica, Settings};
 use common::side::Side;
-use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
 /// What server B is started with.
@@ -53,7 +52,7 @@ pub async fn run(
     let (supplier, reporter) = (agent::supplier(asker.clone()), agent::reporter(desk.clone()));
     let opened = tokio::task::spawn_blocking(move || Replica::open(settings, supplier, reporter));
     let replica = Arc::new(opened.await.context("the replica's start was cut short")??);
-    let listener = TcpListener::bind(listen)
+    let listener = common::takeover::listen(listen)
         .await
         .with_context(|| format!("cannot listen at {listen}: choose another with `--listen`"))?;
     let address = listener.local_addr().context("cannot learn the bound address")?;

@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::replica::root::Root;
+use crate::takeover::wait_for;
 use crate::wire::message::ReplicaId;
 
 const RESERVED: &str = ".lab3";
@@ -256,7 +257,8 @@ fn lock(dir: &OwnedFd, of: &Path, path: &Path) -> Result<File, ClaimError> {
     let fd = rustix::fs::openat(dir, "lock", flags, Mode::from_raw_mode(0o600))
         .map_err(|e| failed("open the lock in", path, e.into()))?;
     let mut file = File::from(fd);
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    let attempt = || rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+    match wait_for(attempt, |error| *error == Errno::WOULDBLOCK) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => {
             let mut text = String::new();

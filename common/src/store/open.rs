@@ -27,6 +27,7 @@ use redb::{
 
 use super::row::{self, Table};
 use super::{Batch, Durability, FORMAT, Rows, Store, StoreError, definition};
+use crate::takeover::wait_for;
 use crate::time::Timestamp;
 
 /// Holds the format number, which is written when the file is made.
@@ -57,6 +58,11 @@ enum Failure {
 
 /// Opens the store, or makes one where there is none.
 pub fn open(path: &Path, durability: Durability) -> Result<Opened, StoreError> {
+    let is_held = |error: &StoreError| matches!(error, StoreError::InUse { .. });
+    wait_for(|| open_now(path, durability), is_held)
+}
+
+fn open_now(path: &Path, durability: Durability) -> Result<Opened, StoreError> {
     let place = |source| StoreError::Place { path: path.to_owned(), source };
     let finish = |db, set_aside| {
         let path = path.to_owned();

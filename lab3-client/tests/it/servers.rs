@@ -60,6 +60,22 @@ fn either_server_may_start_first_and_either_may_come_back() {
     system.agree_on(&[("four", "4"), ("one", "1"), ("three", "3"), ("two", "2")]);
 }
 
+/// A server that is killed may be started in the same instant, with the same directory and at the
+/// same address: what the kernel still has to take from the killed one is waited for.
+#[test]
+fn a_server_is_started_in_the_instant_in_which_it_is_killed() {
+    let mut system = System::started();
+    for round in 0..8 {
+        let side = if round % 2 == 0 { Side::A } else { Side::B };
+        for n in 0..50 {
+            put(system.root(side), format!("{round}/{n}/file"), format!("{round} {n}"));
+        }
+        system.kill_and_start(side);
+    }
+    let nodes = system.agree();
+    assert_eq!(nodes.len(), 8 * (1 + 50 + 50));
+}
+
 /// A first start that was cut short anywhere is finished by the next one; where something is locked
 /// a missing pending directory is no beginning but a loss, and A does not start (C16, K32).
 #[test]

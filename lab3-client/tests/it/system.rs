@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use common::side::{PerSide, Side};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -150,6 +151,14 @@ impl System {
     /// Ends a server with SIGKILL.
     pub(crate) fn kill(&mut self, side: Side) {
         self.slot(side).take().expect("it is running").kill();
+    }
+
+    /// Ends a server with SIGKILL, and starts it again before the kernel has taken it apart.
+    pub(crate) fn kill_and_start(&mut self, side: Side) {
+        let killed = self.slot(side).take().expect("it is running");
+        killed.signal(Signal::KILL);
+        self.restart(&[side]);
+        killed.kill();
     }
 
     /// Starts servers again.
