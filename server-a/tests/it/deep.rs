@@ -6,11 +6,10 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 
-use common::dirty::{Depth, Dirty};
+use common::dirty::Dirty;
 use common::entry::File;
 use common::path::RelPath;
 use common::reconcile::safety::Limits;
-use common::replica::flush::keep_flushed;
 use common::replica::known::{Known, Row};
 use common::replica::root::Root;
 use common::replica::source::{Source, SourceError, Supplier};
@@ -27,7 +26,7 @@ use server_a::pending::queue::HeldEdit;
 use server_a::underway::Underway;
 
 use crate::disk::files::{Features, Whim};
-use crate::disk::side::disk;
+use crate::disk::side::{Look, disk};
 use crate::disk::{Disk, Killed, Place};
 use crate::durable::Durable;
 
@@ -99,6 +98,8 @@ pub(crate) struct Sided {
     pub(crate) disk: Disk,
     pub(crate) place: Place,
     pub(crate) dirty: Dirty,
+    /// A look that others may overtake.
+    pub(crate) looking: Option<Look>,
     pub(crate) saved: BTreeMap<RelPath, Row>,
 }
 
@@ -126,6 +127,8 @@ pub(crate) struct Deep {
     pub(crate) waived: BTreeSet<Vec<u8>>,
     /// B ended while A's shell waited for it.
     pub(crate) fallen: bool,
+    /// What a check of the trees found: nothing should have been left for it.
+    pub(crate) unequal: BTreeSet<RelPath>,
     pub(crate) trace: Option<Vec<String>>,
 }
 
@@ -137,7 +140,8 @@ impl Deep {
             disk.lock().events = Some(Vec::new());
             let supplier = Arc::new(Shared(counters[side].clone()));
             let place = Place::open(&disk, side, supplier);
-            Sided { disk, place, dirty: Dirty::default(), saved: BTreeMap::new() }
+            let (dirty, looking, saved) = (Dirty::default(), None, BTreeMap::new());
+            Sided { disk, place, dirty, looking, saved }
         };
         let mut durable = Durable::default();
         let sides = PerSide { a: side(Side::A), b: side(Side::B) };
@@ -163,6 +167,7 @@ impl Deep {
             steps: 0,
             waived: BTreeSet::new(),
             fallen: false,
+            unequal: BTreeSet::new(),
             trace: None,
         };
         for side in Side::BOTH {
@@ -205,7 +210,8 @@ impl Deep {
                 Action::Save(id, batch) => self.saves.push_back((id, batch)),
                 Action::Answer(to, answer) => self.answers.push((to, answer)),
                 Action::WakeAt(moment) => self.alarm = Some(moment),
-                Action::Note(_) | Action::Record(_) | Action::Recall(..) | Action::Explain(_) => {}
+                Action::Explain(paths) => self.unequal.extend(paths),
+                Action::Note(_) | Action::Record(_) | Action::Recall(..) => {}
             }
         }
     }
@@ -249,7 +255,7 @@ impl Deep {
         assert_eq!(failed, 0, "recovery fails");
         let left = sided.disk.lock().walk(".lab3/stage");
         assert!(left.is_empty(), "in stage after recovery: {:?}", left.keys());
-        sided.dirty = Dirty::default();
+        (sided.dirty, sided.looking) = (Dirty::default(), None);
         sided.dirty.all(self.now.moment);
         self.say(|| format!("{side} recovered {done:?}"));
         self.look(side);
@@ -330,69 +336,6 @@ impl Deep {
         files.whim = Some(whim);
     }
 
-    /// Events become marks; only of directories that are watched.
-    pub(crate) fn notice(&mut self, side: Side, overflow: bool) {
-        let sided = &mut self.sides[side];
-        let files = sided.disk.lock();
-        let walked = files.walk("");
-        let paths: BTreeMap<u64, String> = walked.into_iter().map(|(p, u)| (u, p)).collect();
-        drop(files);
-        let events = sided.disk.lock().events.replace(Vec::new()).unwrap_or_default();
-        if overflow {
-            sided.dirty.all(self.now.moment);
-        }
-        for (dir, name) in events {
-            let above = match paths.get(&dir) {
-                Some(path) => RelPath::new(path).ok(),
-                None if dir == crate::disk::files::ROOT => None,
-                None => continue,
-            };
-            if sided.place.followed.0.contains(&above)
-                && let Ok(path) = RelPath::within(above.as_ref(), &name)
-            {
-                sided.dirty.mark(Some(path), Depth::Entry, self.now.moment);
-            }
-        }
-        let again = std::mem::take(&mut *sided.place.again.lock().expect("no panic"));
-        for path in again {
-            sided.dirty.mark(Some(path), Depth::Entry, self.now.moment);
-        }
-    }
-
-    /// A side looks at what is marked.
-    pub(crate) fn look(&mut self, side: Side) {
-        let sided = &mut self.sides[side];
-        let marks = sided.dirty.take(self.now.moment, true);
-        if let Some(trace) = &mut self.trace {
-            trace.push(format!("{side} looks at {:?}", marks.keys()));
-        }
-        let seen = sided.place.look(&marks);
-        for (place, (depth, read)) in seen.again {
-            sided.dirty.again(place, depth, read, self.now.moment, 0);
-        }
-        self.hear(side);
-    }
-
-    pub(crate) fn save_scan(&mut self, side: Side) {
-        let sided = &mut self.sides[side];
-        let _ = sided.place.committer.publisher.settle_left();
-        let mut rows = sided.place.known.unsaved();
-        keep_flushed(&sided.place.root, &mut rows);
-        for (path, row) in rows {
-            match row {
-                Some(row) => sided.saved.insert(path, row),
-                None => sided.saved.remove(&path),
-            };
-        }
-    }
-
-    pub(crate) fn hear(&mut self, side: Side) {
-        let told = std::mem::take(&mut *self.sides[side].place.reports.lock().expect("no panic"));
-        if side == Side::A || self.link {
-            self.reports[side].extend(told);
-        }
-    }
-
     pub(crate) fn wake(&mut self) -> bool {
         let Some(alarm) = self.alarm.take() else { return false };
         self.pass(alarm.ms_since(self.now.moment));
@@ -418,7 +361,7 @@ impl Deep {
             let mut moved = false;
             for side in Side::BOTH {
                 self.notice(side, false);
-                if !self.sides[side].dirty.is_empty() {
+                if !self.sides[side].dirty.is_empty() || self.sides[side].looking.is_some() {
                     self.look(side);
                     moved = true;
                 }

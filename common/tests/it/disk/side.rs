@@ -10,7 +10,7 @@ use common::entry::Entry;
 use common::path::RelPath;
 use common::replica::commit::{Committer, Durability, Job};
 use common::replica::ignore::Patterns;
-use common::replica::known::{Known, Row};
+use common::replica::known::{Known, Row, Ticket};
 use common::replica::probe::Abilities;
 use common::replica::publish::Publisher;
 use common::replica::recover::Recovered;
@@ -35,6 +35,13 @@ pub(crate) struct Place {
     pub(crate) again: Arc<Mutex<Vec<RelPath>>>,
     pub(crate) patterns: Patterns,
     pub(crate) followed: Followed,
+}
+
+/// A look that is under way: begun, then seen, then told.
+pub(crate) struct Look {
+    ticket: Ticket,
+    marks: BTreeMap<Spot, Mark>,
+    pub(crate) seen: Option<Seen>,
 }
 
 /// The directories that are watched.
@@ -113,9 +120,13 @@ impl Place {
         Place { root, known, committer, reports, again, patterns, followed }
     }
 
-    /// Looks at some places; what moved is to be looked at again.
-    pub(crate) fn look(&mut self, marks: &BTreeMap<Spot, Mark>) -> Seen {
-        let ticket = self.known.look();
+    /// Begins a look at some places.
+    pub(crate) fn begin(&self, marks: BTreeMap<Spot, Mark>) -> Look {
+        Look { ticket: self.known.look(), marks, seen: None }
+    }
+
+    /// Looks.
+    pub(crate) fn see(&mut self, look: &mut Look) {
         let manner = Manner {
             keep_bytes: 1 << 16,
             keep_bytes_together: 1 << 20,
@@ -131,12 +142,26 @@ impl Place {
             follow: &mut self.followed,
             manner,
         };
-        let mut seen = scan(ground, marks);
+        look.seen = Some(scan(ground, &look.marks));
+    }
+
+    /// Tells what was seen; what moved, or was touched meanwhile, is to be looked at again.
+    pub(crate) fn end(&mut self, mut look: Look) -> Seen {
+        if look.seen.is_none() {
+            self.see(&mut look);
+        }
+        let mut seen = look.seen.unwrap_or_default();
         let findings = std::mem::take(&mut seen.findings);
-        for path in self.known.tell(ticket, findings) {
-            seen.again.insert(Some(path), (Depth::Entry, false));
+        for path in self.known.tell(look.ticket, findings) {
+            seen.again.insert(Some(path), (Depth::Listing, false));
         }
         seen
+    }
+
+    /// Looks at some places, all at once.
+    pub(crate) fn look(&mut self, marks: &BTreeMap<Spot, Mark>) -> Seen {
+        let look = self.begin(marks.clone());
+        self.end(look)
     }
 
     /// Looks at everything until it holds still.
