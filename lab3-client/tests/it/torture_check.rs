@@ -93,6 +93,12 @@ impl Ledger {
         self.tried.contains_key(token) && (is_head || is(&line(token)) || is(&slot(token)))
     }
 
+    /// Whether this is the beginning of a line that an editor has ended: some do that to a last
+    /// line before they add one.
+    fn ended(&self, piece: &str) -> bool {
+        piece.strip_suffix('\n').is_some_and(|begun| !begun.is_empty() && self.begins(begun))
+    }
+
     /// The token of a line of somebody, after the beginning of another.
     fn joined<'p>(&self, piece: &'p str) -> Option<&'p str> {
         (1..piece.len()).find_map(|at| {
@@ -129,8 +135,9 @@ impl Evidence {
                 let is_cut = !last.ends_with('\n') && ledger.begins(last);
                 let inner = if is_cut { inner } else { pieces };
                 let joined: Vec<&str> = inner.iter().filter_map(|p| ledger.joined(p)).collect();
+                let ended = inner.iter().filter(|p| ledger.ended(p)).count();
                 self.joined += joined.len() as u64;
-                let is_right = may_break && joined.len() == inner.len();
+                let is_right = may_break && joined.len() + ended == inner.len();
                 for token in joined {
                     self.at.entry(token.to_owned()).or_insert(place);
                 }
@@ -249,4 +256,9 @@ fn the_verdict_finds_what_is_lost_torn_or_invented() {
     let torn = [&line(a)[..30], &line(b)].concat();
     assert_eq!(judged("both/text-1", &torn), ["lost: A01-000001 log f"]);
     assert!(judged("from-A/text-1", &torn)[0].contains("torn"));
+    let ended = [&line(a)[..30], "\n", &line(b)].concat();
+    assert_eq!(judged("both/text-1", &ended), ["lost: A01-000001 log f"]);
+    assert!(judged("from-A/text-1", &ended)[0].contains("torn"));
+    let other = [&line(a)[..30], "y\n", &line(b)].concat();
+    assert!(judged("both/text-1", &other)[0].contains("torn"));
 }
