@@ -19,6 +19,10 @@ pub struct Change {
     pub before: Option<Entry>,
     /// What is there afterwards.
     pub after: Option<Entry>,
+    /// Where a copy of `before` stands, when that loses its name to a conflict. When the copy is
+    /// gone, what was at the path is kept beside it: somebody may just have moved the copy there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<RelPath>,
 }
 
 /// One operation at one side.

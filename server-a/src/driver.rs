@@ -24,7 +24,7 @@ use crate::mail::Mail;
 use crate::notes;
 use crate::peer::Link;
 use crate::saver::Save;
-use crate::underway::file::Recorder;
+use crate::underway::file::Recording;
 
 /// The coordinator and all who carry out its actions.
 pub(crate) struct Driver {
@@ -36,7 +36,7 @@ pub(crate) struct Driver {
     pub(crate) saver: Sender<Save>,
     pub(crate) keeper: Sender<Keep>,
     pub(crate) journal: Journal,
-    pub(crate) underway: Recorder,
+    pub(crate) underway: Arc<Recording>,
 }
 
 /// Starts to drive.

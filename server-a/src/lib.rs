@@ -50,7 +50,8 @@ use journal::segments::Terms;
 use mail::Mail;
 use pending::directory::PendingDirectory;
 use pending::queue::{HeldLimits, PendingQueue};
-use underway::file::Recorder;
+use underway::Trail;
+use underway::file::{Recorder, Recording};
 
 /// What server A is started with.
 #[derive(Clone, Debug)]
@@ -168,7 +169,7 @@ struct Opened {
     replica: Arc<Replica>,
     remembered: Remembered,
     pending: Arc<PendingDirectory>,
-    underway: Recorder,
+    underway: Arc<Recording>,
 }
 
 /// Opens the replica, the archive and the pending directory.
@@ -179,7 +180,11 @@ fn open(config: &Config, mail: Sender<Mail>, asker: Arc<Asker>) -> Result<Opened
     let reporter = Box::new(move |report| {
         drop(mail.send(Mail::Event(Event::Reported(Side::A, report))));
     });
-    let replica = Arc::new(Replica::open(settings, supplier, reporter)?);
+    let recording = Arc::new(Recording::default());
+    let record = recording.clone();
+    // Before it is heard of: a kill may come in between.
+    let effected = Box::new(move |id| record.record(Trail::Done(id)));
+    let replica = Arc::new(Replica::open(settings, supplier, reporter, effected)?);
     let saved = saver::load(replica.store())?;
     let path = replica.claim().state().join("pending");
     // A first start may have been cut short: until B was met and something locked, nothing is held.
@@ -200,6 +205,7 @@ fn open(config: &Config, mail: Sender<Mail>, asker: Arc<Asker>) -> Result<Opened
     let noted = replica.claim().state().join("underway");
     let (recorder, underway) = Recorder::open(&noted, replica.run())
         .with_context(|| format!("cannot write `{}`", noted.display()))?;
+    recording.begin(recorder);
     let remembered = Remembered {
         underway,
         archive: saved.archive,
@@ -213,5 +219,5 @@ fn open(config: &Config, mail: Sender<Mail>, asker: Arc<Asker>) -> Result<Opened
     let pending = Arc::new(opened.directory);
     // Nothing else sets it.
     drop(late.set(pending.clone()));
-    Ok(Opened { replica, remembered, pending, underway: recorder })
+    Ok(Opened { replica, remembered, pending, underway: recording })
 }

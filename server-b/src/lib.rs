@@ -50,7 +50,9 @@ pub async fn run(
     let desk = Arc::new(agent::Desk::default());
     let settings = Settings::new(Side::B, &config.directory, &config.replica);
     let (supplier, reporter) = (agent::supplier(asker.clone()), agent::reporter(desk.clone()));
-    let opened = tokio::task::spawn_blocking(move || Replica::open(settings, supplier, reporter));
+    let opened = tokio::task::spawn_blocking(move || {
+        Replica::open(settings, supplier, reporter, Box::new(|_| {}))
+    });
     let replica = Arc::new(opened.await.context("the replica's start was cut short")??);
     let listener = common::takeover::listen(listen)
         .await

@@ -171,15 +171,25 @@ fn set_aside(view: &View<'_>, path: &RelPath, loser: Side) -> Verdict {
         .filter(|&side| at_copy[side].is_none())
         .map(|side| Step {
             side,
-            change: Change { path: copy.clone(), before: None, after: Some(losing.clone()) },
+            change: Change {
+                path: copy.clone(),
+                before: None,
+                after: Some(losing.clone()),
+                copy: None,
+            },
             origin: origin(None, Some(losing), loser, path),
         })
         .collect();
-    let next = if missing.is_empty() {
+    let mut next = if missing.is_empty() {
         bring(view, path, seen[loser.other()])
     } else {
         Next::Steps(missing)
     };
+    if let Next::Steps(steps) = &mut next {
+        // It may be gone by now.
+        let loses = |step: &&mut Step| step.side == loser && step.change.path == *path;
+        steps.iter_mut().filter(loses).for_each(|step| step.change.copy = Some(copy.clone()));
+    }
     Verdict { next, conflict: Some(Conflict { path: path.clone(), copy, loser }) }
 }
 
@@ -201,6 +211,7 @@ fn bring(view: &View<'_>, path: &RelPath, target: Option<&Entry>) -> Next {
                 path: path.clone(),
                 before: seen[side].cloned(),
                 after: target.cloned(),
+                copy: None,
             },
             origin: origin(seen[side], target, side.other(), path),
         });

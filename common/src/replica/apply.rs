@@ -4,7 +4,7 @@
 //! than our look at it, it is told with the stamp that it had before: then the next look sees a
 //! difference, reads the file, and the edit is news.
 
-use crate::change::Outcome;
+use crate::change::{Change, Outcome};
 use crate::entry::{self, Entry, same};
 use crate::path::RelPath;
 use crate::problem::{Problem, ProblemKind};
@@ -16,7 +16,7 @@ use crate::replica::known::Row;
 use crate::replica::metadata;
 use crate::replica::publish::{Published, Spot};
 use crate::replica::root::stat_at;
-use crate::replica::stage::Staged;
+use crate::replica::stage::{Staged, plain};
 use crate::replica::stamp::Stamp;
 use crate::replica::step::{Step, StepError};
 
@@ -108,12 +108,13 @@ impl Committer {
     /// Carries out a plan, when what it saw still stands.
     pub(super) fn apply(
         &self,
-        path: &RelPath,
-        before: Option<&Entry>,
-        after: Option<&Entry>,
+        change: &Change,
         mut plan: Plan,
         staged: Option<&Staged>,
     ) -> Result<Answer, StepError> {
+        let (path, before) = (&change.path, change.before.as_ref());
+        let after = change.after.as_ref().map(plain);
+        let after = after.as_ref();
         let Some(spot) = self.publisher.spot(path)? else {
             return Ok(match self.plan(path, before, after)? {
                 Plan::Over(answer) => answer,
@@ -129,7 +130,8 @@ impl Committer {
         let published = match (&plan, before, after, staged) {
             (Plan::Create, _, _, Some(staged)) => self.publisher.create(&spot, staged)?,
             (Plan::Replace(expected), Some(before), _, Some(staged)) => {
-                self.publisher.replace(&spot, staged, expected, before)?
+                let copy = change.copy.as_ref();
+                self.publisher.replace(&spot, staged, expected, before, copy)?
             }
             (Plan::Remove(expected), Some(before), ..) => {
                 self.publisher.remove(&spot, expected, before)?

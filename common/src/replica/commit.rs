@@ -48,6 +48,9 @@ pub struct Job {
 /// Called with a path that is to be looked at again.
 pub type Dirty = Box<dyn Fn(RelPath) + Send + Sync>;
 
+/// Called with an operation that has taken effect, before it is flushed and told.
+pub type Effected = Box<dyn Fn(OrderId) + Send + Sync>;
+
 /// Carries out operations at one replica.
 pub struct Committer {
     /// What moves things.
@@ -60,6 +63,8 @@ pub struct Committer {
     pub supplier: Arc<dyn Supplier>,
     /// Where to say that a path must be looked at again.
     pub dirty: Dirty,
+    /// Where to say that an operation has taken effect.
+    pub effected: Effected,
 }
 
 /// A job on its way through the phases.
@@ -105,7 +110,13 @@ impl Committer {
         let answers: Vec<Answer> = jobs
             .iter()
             .zip(states)
-            .map(|(job, state)| self.publish(job, state, &mut touched))
+            .map(|(job, state)| {
+                let answer = self.publish(job, state, &mut touched);
+                if matches!(answer.outcome, Outcome::Done { .. }) {
+                    (self.effected)(job.id);
+                }
+                answer
+            })
             .collect();
         let flushed = if strict { self.flush(touched) } else { Ok(()) };
         for (job, answer) in jobs.iter().zip(answers) {
@@ -149,11 +160,7 @@ impl Committer {
             State::Over(answer) => return answer,
         };
         let answer = match &job.operation {
-            Operation::Change(change) => {
-                let after = change.after.as_ref().map(plain);
-                let before = change.before.as_ref();
-                self.apply(&change.path, before, after.as_ref(), plan, staged.as_ref())
-            }
+            Operation::Change(change) => self.apply(change, plan, staged.as_ref()),
             Operation::Rename { from, to, before } => self.rename(from, to, before),
         };
         let mut answer = answer.unwrap_or_else(|e| Answer::failed(&e));

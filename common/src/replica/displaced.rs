@@ -17,7 +17,7 @@ use crate::reconcile::conflict::copy_path;
 use crate::replica::disk::{Handle, Lease, Leased};
 use crate::replica::examine::{Seen, digest_of, examine, file_entry, kind};
 use crate::replica::failpoint::reach;
-use crate::replica::intent::{Intent, Verb, name_for};
+use crate::replica::intent::{Identity, Intent, Verb, name_for};
 use crate::replica::publish::Publisher;
 use crate::replica::root::{open_file_at, read_link_at, stat_at};
 use crate::replica::stamp::Stamp;
@@ -83,7 +83,7 @@ impl Publisher {
             }
             Some(FileType::Symlink) if intent.before.kind == Kind::Link => {
                 let target = read_link_at(stage, name).step("read the displaced link")?;
-                if Digest::of(&target) == intent.before.digest {
+                if Digest::of(&target) == intent.before.digest && self.has_copy(intent)? {
                     self.discard_to_trash(name)?;
                     Settled::Trashed
                 } else {
@@ -109,6 +109,9 @@ impl Publisher {
             Err(e) if passes(&e) => return Err(e).step("open the displaced version"),
             Err(_) => return self.keep(intent, name, home),
         };
+        if !self.has_copy(intent)? {
+            return self.keep(intent, name, home);
+        }
         let judged = self.judge(&file, intent.before.digest, expected);
         let Some(guard) = judged.step("read the displaced version")? else {
             return self.keep(intent, name, home);
@@ -123,6 +126,19 @@ impl Publisher {
         let copy = self.aside((self.trash.handle(), id.as_bytes()), &intent.path, home)?;
         self.trash.forget(&id);
         Ok(Settled::Aside(copy))
+    }
+
+    /// Whether what was displaced may go because a copy of it stands. Somebody who says in this
+    /// moment that it shall win, by moving the copy to the name, must find it again.
+    fn has_copy(&self, intent: &Intent) -> Result<bool, StepError> {
+        let Some(copy) = &intent.copy else { return Ok(true) };
+        let Some(spot) = self.spot(copy)? else { return Ok(false) };
+        match examine(&spot.dir, spot.name, None) {
+            Ok(Seen::There(row)) => Ok(Identity::of(&row.entry) == intent.before),
+            Ok(_) => Ok(false),
+            Err(e) if passes(&e) => Err(e).step("look at the conflict copy"),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Whether a file has the content that was expected and nobody is about to change it. `None`

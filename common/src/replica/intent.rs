@@ -28,6 +28,8 @@ pub struct Intent {
     pub verb: Verb,
     /// What was expected at the path.
     pub before: Identity,
+    /// Where a copy of that stands; without it, it does not go to the trash.
+    pub copy: Option<RelPath>,
 }
 
 /// Why something leaves the tree.
@@ -77,6 +79,10 @@ impl Intent {
     }
 
     fn note(&self, stage: &Stage, name: &[u8]) -> Result<(), StepError> {
+        note::write(stage.handle(), name, &self.record()).step("write down what is under way")
+    }
+
+    fn record(&self) -> Vec<u8> {
         let verb = match self.verb {
             Verb::Replace(inode) => format!("replace {inode}"),
             Verb::Delete => "delete 0".to_owned(),
@@ -86,9 +92,13 @@ impl Intent {
             Kind::Link => "link",
             Kind::Dir => "dir",
         };
-        let head = format!("{verb} {kind} {}\n", self.before.digest);
-        let record = [head.as_bytes(), self.path.as_bytes()].concat();
-        note::write(stage.handle(), name, &record).step("write down what is under way")
+        let path = self.path.as_bytes();
+        let (length, copy) = match &self.copy {
+            Some(copy) => (format!(" {}", path.len()), copy.as_bytes()),
+            None => (String::new(), [].as_slice()),
+        };
+        let head = format!("{verb} {kind} {}{length}\n", self.before.digest);
+        [head.as_bytes(), path, copy].concat()
     }
 
     /// Says that nothing is under way with a name any more. Where the version went to the trash its
@@ -127,7 +137,13 @@ impl Intent {
             _ => return None,
         };
         let before = Identity { kind, digest: Digest::parse(word()?)? };
-        Some(Intent { path: RelPath::new(&record[line + 1..]).ok()?, verb, before })
+        let paths = &record[line + 1..];
+        let (path, copy) = match word() {
+            Some(length) => paths.split_at_checked(length.parse().ok()?)?,
+            None => (paths, [].as_slice()),
+        };
+        let copy = if copy.is_empty() { None } else { Some(RelPath::new(copy).ok()?) };
+        Some(Intent { path: RelPath::new(path).ok()?, verb, before, copy })
     }
 }
 
@@ -135,4 +151,38 @@ impl Intent {
 #[must_use]
 pub fn name_for(name: &[u8]) -> Vec<u8> {
     [name, SUFFIX].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is written for an intent, and read again.
+    fn kept(intent: &Intent) -> Option<Intent> {
+        Intent::parse(&intent.record())
+    }
+
+    #[test]
+    fn an_intent_is_read_as_it_was_written_with_any_names() {
+        let path = |name: &str| RelPath::new(name).expect("a valid path");
+        let before = Identity { kind: Kind::Link, digest: Digest::of(b"old") };
+        for (at, copy) in [("d/f", None), ("d/\nf 7\n", Some("d/f.copy\n")), ("f", Some("g"))] {
+            for verb in [Verb::Replace(0), Verb::Replace(u64::MAX), Verb::Delete] {
+                let intent = Intent { path: path(at), verb, before, copy: copy.map(path) };
+                assert_eq!(kept(&intent).as_ref(), Some(&intent));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_cut_or_means_nothing_is_no_intent() {
+        let path = RelPath::new("some/file").expect("a valid path");
+        let before = Identity { kind: Kind::File, digest: Digest::of(b"old") };
+        let copy = Some(path.clone());
+        let record = Intent { path, verb: Verb::Replace(5), before, copy }.record();
+        let head = record.iter().position(|&b| b == b'\n').expect("a line");
+        for cut in 0..=head + "some/file".len() - 1 {
+            assert_eq!(Intent::parse(&record[..cut]), None, "cut at {cut}");
+        }
+    }
 }

@@ -135,19 +135,21 @@ impl Publisher {
         }
     }
 
-    /// Brings something staged to a name at which `before` stands.
+    /// Brings something staged to a name at which `before` stands, of which there may be a `copy`.
     pub fn replace(
         &self,
         spot: &Spot<'_>,
         staged: &Staged,
         expected: &Stamp,
         before: &Entry,
+        copy: Option<&RelPath>,
     ) -> Result<Published, StepError> {
         if self.is_hot(&spot.dir, spot.name, expected) {
             return Ok(Published::Busy);
         }
         let verb = Verb::Replace(staged.stamp.ino);
-        let intent = Intent { path: spot.path.clone(), verb, before: Identity::of(before) };
+        let (path, copy) = (spot.path.clone(), copy.cloned());
+        let intent = Intent { path, verb, before: Identity::of(before), copy };
         if !self.abilities.exchange {
             return self.replace_in_turn(spot, staged, expected, intent);
         }
@@ -182,7 +184,7 @@ impl Publisher {
         }
         let name = self.stage.quarantine_name();
         let before = Identity::of(before);
-        let intent = Intent { path: spot.path.clone(), verb: Verb::Delete, before };
+        let intent = Intent { path: spot.path.clone(), verb: Verb::Delete, before, copy: None };
         intent.write(&self.stage, &name)?;
         reach("intended");
         if let Err(e) = self.take_out((here, spot.name), &name) {
@@ -269,7 +271,7 @@ impl Publisher {
     ) -> Result<Result<(), Errno>, StepError> {
         let aside = self.stage.quarantine_name();
         // What a crash leaves there returns to the old name.
-        let intent = Intent { path: from.path.clone(), verb: Verb::Replace(0), before };
+        let intent = Intent { path: from.path.clone(), verb: Verb::Replace(0), before, copy: None };
         intent.write(&self.stage, &aside)?;
         if let Err(e) = self.take_out((&from.dir, from.name), &aside) {
             Intent::clear(&self.stage, &aside);

@@ -15,7 +15,7 @@ use crate::merkle::Question;
 use crate::options::{DurabilityOption, ReplicaOptions};
 use crate::path::RelPath;
 use crate::replica::claim::{Claim, ClaimError, Terms, random};
-use crate::replica::commit::{Committer, Durability, Job};
+use crate::replica::commit::{Committer, Durability, Effected, Job};
 use crate::replica::known::{Known, Reporter};
 use crate::replica::lanes::Lanes;
 use crate::replica::life;
@@ -120,6 +120,7 @@ impl Replica {
         settings: Settings,
         supplier: Arc<dyn Supplier>,
         reporter: Reporter,
+        effected: Effected,
     ) -> Result<Replica, OpenError> {
         let root = Arc::new(Root::open(&settings.directory)?);
         let state_dir = settings.options.state_dir.as_deref();
@@ -155,6 +156,7 @@ impl Replica {
             durability,
             supplier,
             dirty: Box::new(move |path| look(Command::MarkDirty(path))),
+            effected,
         };
         let lanes = Lanes::start(committer).map_err(failed("start a thread"))?;
         let saving = Saving::start(known.clone(), store.clone(), publisher.clone())

@@ -208,7 +208,7 @@ impl Trash {
         let nanos = if stamp.changed.seconds == seconds { stamp.changed.nanos } else { 0 };
         let time = Timestamp { seconds, nanos };
         let (path, reason, digest) = match Intent::parse(record) {
-            Some(Intent { path, verb: Verb::Delete, before }) => {
+            Some(Intent { path, verb: Verb::Delete, before, .. }) => {
                 (path, Reason::Deleted, before.digest)
             }
             Some(Intent { path, before, .. }) => (path, Reason::Replaced, before.digest),

@@ -161,7 +161,7 @@ impl Run {
         };
         let operation = match (case.after, before) {
             (What::Moved, Some(before)) => Operation::Rename { from: f, to: path("e/f"), before },
-            (_, before) => Operation::Change(Change { path: f, before, after }),
+            (_, before) => Operation::Change(Change { path: f, before, after, copy: None }),
         };
         disk.lock().calls = 0;
         Run { case, disk, operation, content }

@@ -419,7 +419,8 @@ fn what_was_in_a_directory_that_a_commit_found_gone_is_gone() {
     place.look_around();
     assert!(place.entry(&path("d/in")).is_some());
     disk.lock().deed(&Deed::Remove("d"));
-    let change = Change { path: path("d"), before: place.entry(&path("d")), after: None };
+    let change =
+        Change { path: path("d"), before: place.entry(&path("d")), after: None, copy: None };
     let outcome = place.commit(&Operation::Change(change), &Content::None);
     assert_eq!(outcome, Outcome::Done { now: None, aside: None });
     place.look_around();

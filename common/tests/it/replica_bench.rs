@@ -66,6 +66,7 @@ impl Bench {
             durability,
             supplier: Arc::new(shelf),
             dirty: Box::new(move |path| dirty.lock().unwrap().push(path)),
+            effected: Box::new(|_| {}),
         };
         Bench { _dir: dir, tree, committer, again, reports, _claim: claim }
     }
@@ -208,7 +209,7 @@ pub(crate) fn inline(content: &[u8]) -> Content {
 }
 
 pub(crate) fn change(name: &str, before: Option<Entry>, after: Option<Entry>) -> Operation {
-    Operation::Change(Change { path: path(name), before, after })
+    Operation::Change(Change { path: path(name), before, after, copy: None })
 }
 
 pub(crate) fn done(now: Option<Entry>) -> Outcome {

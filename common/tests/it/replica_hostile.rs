@@ -62,7 +62,8 @@ fn every_byte_that_a_name_may_have_is_kept() {
     let names: Vec<Vec<u8>> = all.iter().map(|&b| vec![b'x', b]).chain([vec![b'y'; 255]]).collect();
     for name in &names {
         let path = path(name);
-        let change = common::change::Change { path, before: None, after: Some(file(b"1")) };
+        let change =
+            common::change::Change { path, before: None, after: Some(file(b"1")), copy: None };
         let change = common::change::Operation::Change(change);
         assert_eq!(bench.commit(change, inline(b"1")), done(Some(file(b"1"))));
     }

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::sync::Arc;
 
+use common::change::{Change, Operation, Outcome};
 use common::entry::Entry;
 use common::replica::commit::Durability;
 use common::replica::known::Row;
@@ -35,7 +36,7 @@ fn replace(bench: &Bench, before: &Row) -> Published {
     let f = path("f");
     let spot: Spot<'_> = publisher.spot(&f).unwrap().unwrap();
     let new = staged(publisher, b"new");
-    let published = publisher.replace(&spot, &new, &before.stamp, &before.entry).unwrap();
+    let published = publisher.replace(&spot, &new, &before.stamp, &before.entry, None).unwrap();
     publisher.discard(&new);
     published
 }
@@ -101,6 +102,43 @@ fn a_file_that_was_saved_over_with_the_same_content_is_no_edit() {
         assert_eq!(replace(&bench, &before), Published::Done(None));
         assert_eq!(bench.names(), ["f"]);
         assert!(bench.trashed() == [content]);
+    }
+}
+
+/// Replaces `f`, of which a copy should stand at `copy`.
+fn replace_copied(bench: &Bench, before: &Entry) -> Outcome {
+    let (path, copy) = (path("f"), Some(path("copy")));
+    let (before, after) = (Some(before.clone()), Some(file(b"new")));
+    let change = Change { path, before, after, copy };
+    bench.commit(Operation::Change(change), inline(b"new"))
+}
+
+#[test]
+fn what_loses_its_name_goes_to_the_trash_only_while_its_copy_stands() {
+    for is_link in [false, true] {
+        let put = |bench: &Bench, name: &str| match is_link {
+            true => std::os::unix::fs::symlink("old", bench.tree.join(name)).unwrap(),
+            false => drop(bench.write(name, b"old")),
+        };
+        let bench = Bench::new();
+        put(&bench, "f");
+        put(&bench, "copy");
+        let before = bench.see("f").unwrap();
+        assert!(matches!(replace_copied(&bench, &before), Outcome::Done { aside: None, .. }));
+        assert_eq!(bench.names(), ["copy", "f"]);
+        assert!(bench.staged().is_empty());
+
+        // Its user says in this moment that it shall win.
+        let bench = Bench::new();
+        put(&bench, "f");
+        put(&bench, "copy");
+        fs::rename(bench.tree.join("copy"), bench.tree.join("f")).unwrap();
+        let before = bench.see("f").unwrap();
+        let outcome = replace_copied(&bench, &before);
+        let Outcome::Done { aside: Some(aside), .. } = outcome else { panic!("{outcome:?}") };
+        assert_eq!(bench.names().len(), 2, "{:?}", bench.names());
+        assert!(bench.see(&aside.to_string()).unwrap().same_content(&before));
+        assert!(bench.trashed().is_empty() && bench.staged().is_empty());
     }
 }
 

@@ -72,7 +72,8 @@ pub(crate) fn handshake(golden: &mut Golden) {
 pub(crate) fn orders(golden: &mut Golden) {
     let id = OrderId(7);
     let mut commit = |name, before, after, content| {
-        let operation = Operation::Change(Change { path: path("docs/notes.txt"), before, after });
+        let operation =
+            Operation::Change(Change { path: path("docs/notes.txt"), before, after, copy: None });
         golden.add(name, &PeerMessage::Order(Order::Commit { id, operation, content }));
     };
     let inline = Content::Inline(ByteBuf::from(b"hello".to_vec()));
@@ -83,10 +84,14 @@ pub(crate) fn orders(golden: &mut Golden) {
     commit("order_commit_trash", None, Some(file()), Content::Trash);
     commit("order_commit_trashed", None, Some(file()), Content::Trashed(trash_name()));
     commit("order_commit_delete", Some(Entry::Dir { mode: 0o755 }), None, Content::None);
+    let copy = Some(path("notes.conflict-A-20010203-040506-d1d1d1d1.txt"));
+    let (before, after) = (Some(file()), Some(link()));
+    let loses = Operation::Change(Change { path: path("notes.txt"), before, after, copy });
     let operation = Operation::Rename { from: path("a"), to: path("b/c"), before: file() };
     let content = Content::None;
     for (name, order) in [
         ("order_commit_rename", Order::Commit { id, operation, content }),
+        ("order_commit_loser", Order::Commit { id, operation: loses, content: Content::None }),
         ("order_inventory", Order::Inventory),
         ("order_settle", Order::Settle { id: OrderId(u64::MAX) }),
         ("order_rescan", Order::Rescan { path: Some(path("docs")) }),

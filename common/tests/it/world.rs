@@ -108,7 +108,7 @@ impl World {
     }
 
     fn check(&self, Step { side, change, origin }: &Step) {
-        let Change { path, before, after } = change;
+        let Change { path, before, after, .. } = change;
         let tree = &self.seen[*side];
         assert!(!same(before.as_ref(), after.as_ref()), "{path}: an empty step");
         assert!(same(before.as_ref(), tree.get(path)), "{path}: is not what is to be changed");
@@ -142,7 +142,7 @@ impl World {
 
     /// Applies a step as a side would: only while `before` holds and the file system allows it.
     pub(crate) fn apply(&mut self, step: &Step) -> bool {
-        let Change { path, before, after } = &step.change;
+        let Change { path, before, after, .. } = &step.change;
         let tree = &self.seen[step.side];
         let housed = path.parent().is_none_or(|p| tree.get(&p).is_some_and(Entry::is_dir));
         let empty = tree.below(path).next().is_none();

@@ -49,7 +49,7 @@ impl Coordinator {
         change: &Change,
         out: &mut Vec<Action>,
     ) {
-        let Change { path, before, after } = change;
+        let Change { path, before, after, .. } = change;
         let (before, after) = (before.as_ref(), after.as_ref());
         let side = flight.side;
         let (what, by) = match flight.purpose {

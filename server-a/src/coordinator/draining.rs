@@ -180,10 +180,13 @@ impl Coordinator {
         if after.is_some() && !self.parents_stand(id, &path, out) {
             return;
         }
-        if let Some(version) = now.as_ref().filter(|now| is_edited(now, &edit))
-            && !self.keep_beside(id, Side::A, &path, version, Content::Local(path.clone()), out)
-        {
-            return;
+        let mut copy = None;
+        if let Some(version) = now.as_ref().filter(|now| is_edited(now, &edit)) {
+            let content = Content::Local(path.clone());
+            copy = self.keep_beside(id, Side::A, &path, version, content, out);
+            if copy.is_none() {
+                return;
+            }
         }
         let needs = match (&now, &after) {
             (Some(now), Some(after)) => after.as_file().is_some() && !now.same_content(after),
@@ -191,7 +194,7 @@ impl Coordinator {
             _ => false,
         };
         let content = if needs { Content::Held(edit.seq) } else { Content::None };
-        let change = Change { path, before: now, after };
+        let change = Change { path, before: now, after, copy };
         self.begin_step(id);
         let purpose = Purpose::Drain { lock: id, seq: edit.seq };
         self.fly(Side::A, Operation::Change(change), content, purpose, out);
@@ -203,7 +206,7 @@ impl Coordinator {
         if let Some(version) = edit.after.clone() {
             let content = Content::Held(edit.seq);
             let place = self.place_at_a(id, &edit.path);
-            if !self.keep_beside(id, Side::B, &place, &version, content, out) {
+            if self.keep_beside(id, Side::B, &place, &version, content, out).is_none() {
                 return;
             }
             self.let_go(id, edit, out);
@@ -229,14 +232,15 @@ impl Coordinator {
                 _ => Content::None,
             };
             let version = version.clone();
-            if !self.keep_beside(id, Side::B, &path, &version, content, out) {
+            if self.keep_beside(id, Side::B, &path, &version, content, out).is_none() {
                 return;
             }
         }
         self.let_go(id, edit, out);
     }
 
-    /// Makes sure that a copy of a version stands at A beside its name; answers whether it does.
+    /// Makes sure that a copy of a version stands at A beside its name; answers where, when it
+    /// does.
     fn keep_beside(
         &mut self,
         id: u64,
@@ -245,24 +249,24 @@ impl Coordinator {
         version: &Entry,
         content: Content,
         out: &mut Vec<Action>,
-    ) -> bool {
+    ) -> Option<RelPath> {
         for attempt in 0..COPIES_MAX {
             let copy = copy_path(path, loser, version, attempt);
             if self.waits.not_yet(&copy, self.now.moment) {
-                return false;
+                return None;
             }
             if self.locks.covering(&copy).is_some_and(|lock| lock.id != id) {
                 continue;
             }
             match self.seen.a.get(&copy).cloned() {
-                Some(there) if there.same_content(version) => return true,
+                Some(there) if there.same_content(version) => return Some(copy),
                 Some(_) => {}
-                None if self.flights.touching(&copy).is_some() => return false,
-                None if !self.parents_stand(id, &copy, out) => return false,
+                None if self.flights.touching(&copy).is_some() => return None,
+                None if !self.parents_stand(id, &copy, out) => return None,
                 None => {
                     let content = if version.as_file().is_some() { content } else { Content::None };
                     let after = Some(version.clone());
-                    let change = Change { path: copy.clone(), before: None, after };
+                    let change = Change { path: copy.clone(), before: None, after, copy: None };
                     self.begin_step(id);
                     if let Some(drain) = self.drains.get_mut(&id)
                         && !drain.done.conflicts.contains(&copy)
@@ -273,11 +277,11 @@ impl Coordinator {
                     }
                     let purpose = Purpose::Aside { lock: id };
                     self.fly(Side::A, Operation::Change(change), content, purpose, out);
-                    return false;
+                    return None;
                 }
             }
         }
-        false
+        None
     }
 
     /// Makes sure that the directories above a path stand at A; answers whether they do.
@@ -295,15 +299,17 @@ impl Coordinator {
                 return false;
             }
             // A file in the way of a directory is kept beside.
+            let mut copy = None;
             if let Some(version) = &before {
                 let content = Content::Local(directory.clone());
-                if !self.keep_beside(id, Side::A, &directory, version, content, out) {
+                copy = self.keep_beside(id, Side::A, &directory, version, content, out);
+                if copy.is_none() {
                     return false;
                 }
             }
             let theirs = self.seen.b.get(&directory).filter(|e| e.is_dir()).cloned();
             let after = theirs.or(Some(Entry::Dir { mode: 0o755 }));
-            let change = Change { path: directory, before, after };
+            let change = Change { path: directory, before, after, copy };
             self.begin_step(id);
             let purpose = Purpose::Aside { lock: id };
             self.fly(Side::A, Operation::Change(change), Content::None, purpose, out);

@@ -277,7 +277,7 @@ pub(super) fn put(
 ) -> Step {
     let is_file = after.as_ref().is_some_and(|entry| entry.as_file().is_some());
     let content = if is_file { content } else { Content::None };
-    (Operation::Change(Change { path, before, after }), content)
+    (Operation::Change(Change { path, before, after, copy: None }), content)
 }
 
 fn paths(operation: &Operation) -> Vec<RelPath> {

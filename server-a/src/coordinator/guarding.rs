@@ -308,7 +308,7 @@ impl Coordinator {
             }
             if self.seen[side].get(&path).is_none() {
                 let content = if is_a_file(&entry) { Content::Trash } else { Content::None };
-                let change = Change { path, before: None, after: Some(entry) };
+                let change = Change { path, before: None, after: Some(entry), copy: None };
                 self.fly(side, Operation::Change(change), content, Purpose::Restore, out);
             }
         }

@@ -10,6 +10,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use tracing::warn;
 
@@ -21,6 +22,25 @@ const EMPTIED_BYTES: u64 = 64 * 1024;
 /// A file with something open is written anew when it is larger than this, and four times as large
 /// as after the last time.
 const RENEWED_BYTES: u64 = 8 * 1024 * 1024;
+
+/// The recorder, for all who know of a step; it opens after the replica that tells it.
+#[derive(Default)]
+pub(crate) struct Recording(OnceLock<Mutex<Recorder>>);
+
+impl Recording {
+    /// From now on everything is recorded.
+    pub(crate) fn begin(&self, recorder: Recorder) {
+        // Nothing else sets it.
+        drop(self.0.set(Mutex::new(recorder)));
+    }
+
+    /// Writes a step down.
+    pub(crate) fn record(&self, trail: Trail) {
+        if let Some(recorder) = self.0.get() {
+            recorder.lock().unwrap_or_else(PoisonError::into_inner).record(trail);
+        }
+    }
+}
 
 /// Writes each step down.
 pub struct Recorder {
@@ -59,6 +79,9 @@ impl Recorder {
 
     /// Writes a step down, before anything is done about it.
     pub fn record(&mut self, trail: Trail) {
+        if matches!(trail, Trail::Done(id) if !self.open.is_unknown(id)) {
+            return;
+        }
         let mut bytes = Vec::new();
         frame::append(&trail, &mut bytes);
         self.open.note(trail);

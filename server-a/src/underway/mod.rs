@@ -37,7 +37,8 @@ pub struct Ordered {
 pub enum Trail {
     /// It goes out.
     Ordered(Box<Ordered>),
-    /// It was carried out: both sides had the same.
+    /// It was carried out: both sides had the same. At A it is noted when it takes effect, at B
+    /// when A hears of it.
     Done(OrderId),
     /// These need no memory any more: the store knows, or there is nothing to know.
     Over(Vec<OrderId>),
@@ -78,6 +79,12 @@ impl Underway {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
+    }
+
+    /// Whether this order is open and not known to have been carried out.
+    #[must_use]
+    pub fn is_unknown(&self, id: OrderId) -> bool {
+        self.open.get(&id).is_some_and(|open| !open.done)
     }
 
     /// The highest number; none that is given later may be lower.

@@ -265,6 +265,7 @@ impl Deep {
     /// A server ends and starts again; with `cut` it was the power.
     pub(crate) fn restart(&mut self, side: Side, cut: Option<u64>) {
         self.say(|| format!("{side} ends, cut {cut:?}"));
+        self.note_effects();
         self.disconnect();
         match cut {
             None => self.sides[side].disk.lock().stop(),

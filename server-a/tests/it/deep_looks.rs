@@ -6,6 +6,7 @@ use common::dirty::Depth;
 use common::path::RelPath;
 use common::replica::flush::keep_flushed;
 use common::side::Side;
+use server_a::underway::Trail;
 
 use crate::deep::{Deep, Sided};
 
@@ -98,9 +99,17 @@ impl Deep {
     }
 
     pub(crate) fn hear(&mut self, side: Side) {
+        self.note_effects();
         let told = std::mem::take(&mut *self.sides[side].place.reports.lock().expect("no panic"));
         if side == Side::A || self.link {
             self.reports[side].extend(told);
         }
+    }
+
+    /// What took effect at A is noted by whoever did it.
+    pub(crate) fn note_effects(&mut self) {
+        let effected = &self.sides.a.place.effected;
+        let effected = std::mem::take(&mut *effected.lock().expect("no panic"));
+        effected.into_iter().for_each(|id| self.durable.underway.note(Trail::Done(id)));
     }
 }

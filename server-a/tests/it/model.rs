@@ -240,7 +240,7 @@ impl Replica {
         at_hand: impl Fn(Digest) -> bool,
         aside: bool,
     ) -> Outcome {
-        let Change { path, before, after } = change;
+        let Change { path, before, after, copy: must_stand } = change;
         let now = self.entry(path).cloned();
         let replaces_dir = now.as_ref().is_some_and(Entry::is_dir)
             && !after.as_ref().is_some_and(Entry::is_dir)
@@ -248,6 +248,11 @@ impl Replica {
         let unseen = !same(now.as_ref(), before.as_ref());
         let displaced = unseen && aside && before.is_some() && !replaces_dir;
         let displaced = displaced && now.as_ref().is_some_and(|e| e.as_file().is_some());
+        let is_copy = |at: &RelPath| {
+            let (copy, now) = (self.entry(at), now.as_ref());
+            copy.zip(now).is_some_and(|(copy, now)| copy.same_content(now))
+        };
+        let alone = must_stand.as_ref().is_some_and(|at| !is_copy(at));
         let no_place = after.is_some() && !self.has_parent(path);
         if unseen && !displaced || replaces_dir || no_place {
             self.learn(path);
@@ -261,7 +266,9 @@ impl Replica {
             return Outcome::Moved;
         }
         let mut copy = None;
-        if displaced && let Some(node) = self.tree.get(path).cloned() {
+        if (displaced || alone)
+            && let Some(node) = self.tree.get(path).cloned()
+        {
             let at = (0..)
                 .map(|attempt| copy_path(path, side, &node.entry, attempt))
                 .find(|copy| self.entry(copy).is_none())

@@ -108,7 +108,7 @@ fn what_another_run_of_b_has_lost_is_not_taken_from_a() {
 
 fn ordered(number: u64) -> Trail {
     let after = Some(file("text", 0o644, 1));
-    let change = Change { path: path("f"), before: None, after };
+    let change = Change { path: path("f"), before: None, after, copy: None };
     let operation = Operation::Change(change);
     let ordered = Ordered { id: OrderId(number), side: A, run: Some(1), operation, held: None };
     Trail::Ordered(Box::new(ordered))

@@ -19,6 +19,7 @@ use server_a::coordinator::action::{Action, Batch, Note};
 use server_a::coordinator::event::{ClientId, Event, HoldFailure, Now, SaveId};
 use server_a::locks::{LockState, LockTable};
 use server_a::pending::queue::HeldEdit;
+use server_a::underway::Trail;
 
 use crate::durable::Durable;
 use crate::model::{Replica, content};
@@ -272,6 +273,9 @@ impl World {
             }
         };
         if let Outcome::Done { .. } = outcome {
+            if side == Side::A {
+                self.durable.underway.note(Trail::Done(id));
+            }
             self.check_lock(side, id, &operation);
             let own = |seq: &u64| {
                 let edit = self.durable.pending.get(seq);

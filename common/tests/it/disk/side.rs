@@ -33,6 +33,8 @@ pub(crate) struct Place {
     pub(crate) committer: Committer,
     pub(crate) reports: Arc<Mutex<Vec<Report>>>,
     pub(crate) again: Arc<Mutex<Vec<RelPath>>>,
+    /// The operations that have taken effect.
+    pub(crate) effected: Arc<Mutex<Vec<OrderId>>>,
     pub(crate) patterns: Patterns,
     pub(crate) followed: Followed,
 }
@@ -106,7 +108,8 @@ impl Place {
         let stage = Stage::new(disk.open(b".lab3/stage"), run);
         let trash = Trash::new(disk.open(b".lab3/trash"), side, Keep::default(), run);
         let publisher = Publisher::of(root.clone(), stage, trash, abilities, side);
-        let dirty = again.clone();
+        let effected = Arc::new(Mutex::new(Vec::new()));
+        let (dirty, carried_out) = (again.clone(), effected.clone());
         let committer = Committer {
             publisher: Arc::new(publisher),
             known: known.clone(),
@@ -115,9 +118,12 @@ impl Place {
             dirty: Box::new(move |path| {
                 dirty.lock().unwrap_or_else(PoisonError::into_inner).push(path);
             }),
+            effected: Box::new(move |id| {
+                carried_out.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+            }),
         };
         let (patterns, followed) = (Patterns::default(), Followed::default());
-        Place { root, known, committer, reports, again, patterns, followed }
+        Place { root, known, committer, reports, again, effected, patterns, followed }
     }
 
     /// Begins a look at some places.
