@@ -5,6 +5,7 @@
 //! (`exit`). It keeps nothing but what this user was shown last (`shown`, `numbered`), for that is
 //! what an index means.
 
+pub mod aside;
 pub mod cli;
 pub mod exit;
 pub mod failure;

@@ -2,17 +2,13 @@
 //!
 //! One small file for each list and server, written whole once all rows are at hand. A row is kept
 //! as whatever says exactly what was shown, so that a number never means anything else.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "what was shown is remembered in a file"
-)]
+#![expect(clippy::disallowed_methods, reason = "what was shown is remembered in a file")]
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use crate::aside::Aside;
 use crate::failure::Failure;
 
 const MAGIC: &[u8] = b"lab3 numbered 1";
@@ -75,31 +71,16 @@ impl Numbered {
     }
 
     fn write(&self, rows: &[Vec<u8>]) -> io::Result<()> {
-        if let Some(folder) = self.file.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        }
-        let mut aside = self.file.clone().into_os_string();
-        aside.push(format!(".{}", std::process::id()));
-        let aside = PathBuf::from(aside);
-        let mut how = OpenOptions::new();
-        how.write(true).create(true).truncate(true).mode(0o600);
-        let mut text = [MAGIC, b"\0"].concat();
+        let mut aside = Aside::begin(&self.file)?;
+        aside.write_all(&[MAGIC, b"\0"].concat())?;
         for row in rows {
-            text.extend_from_slice(row);
-            text.push(0);
+            aside.write_all(row)?;
+            aside.write_all(b"\0")?;
         }
         if !rows.is_empty() {
-            text.push(0);
+            aside.write_all(b"\0")?;
         }
-        let written = how
-            .open(&aside)
-            .and_then(|mut file| file.write_all(&text))
-            .and_then(|()| fs::rename(&aside, &self.file));
-        if written.is_err() {
-            // A leftover is small and of no effect.
-            let _ = fs::remove_file(&aside);
-        }
-        written
+        aside.finish()
     }
 
     fn refused(&self, message: impl Into<String>) -> Failure {

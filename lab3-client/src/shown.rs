@@ -12,13 +12,14 @@
 )]
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
 use common::path::{RelPath, escape};
 use common::wire::client::{Generation, Target};
+
+use crate::aside::Aside;
 
 const MAGIC: &str = "lab3 shown 1";
 
@@ -164,17 +165,9 @@ impl Shown {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        if let Some(folder) = self.file.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        }
-        let mut aside = self.file.clone().into_os_string();
-        aside.push(format!(".{}", std::process::id()));
-        let aside = PathBuf::from(aside);
-        let mut how = OpenOptions::new();
-        how.write(true).create(true).truncate(true).mode(0o600);
-        let mut out = BufWriter::new(how.open(&aside)?);
+        let mut out = Aside::begin(&self.file)?;
         writeln!(out, "{MAGIC} {} {}", generation.epoch, generation.number)?;
-        Ok(Recorder { out, aside, shown: self.clone(), kept: false })
+        Ok(Recorder { out, shown: self.clone() })
     }
 
     fn name(&self) -> String {
@@ -193,10 +186,8 @@ fn generation(head: &str) -> Option<Generation> {
 /// Remembers a listing while it is printed. Nothing is remembered unless it is finished.
 #[derive(Debug)]
 pub struct Recorder {
-    out: BufWriter<File>,
-    aside: PathBuf,
+    out: Aside,
     shown: Shown,
-    kept: bool,
 }
 
 impl Recorder {
@@ -210,21 +201,7 @@ impl Recorder {
     /// The listing is whole: from now on it is what an index means.
     pub fn finish(mut self) -> Result<(), ShownError> {
         // The empty path marks the end, so that a file cut short is known as such.
-        let written = self
-            .out
-            .write_all(&[0])
-            .and_then(|()| self.out.flush())
-            .and_then(|()| fs::rename(&self.aside, &self.shown.file));
-        self.kept = written.is_ok();
+        let written = self.out.write_all(&[0]).and_then(|()| self.out.finish());
         written.map_err(|source| ShownError::Write { path: self.shown.name(), source })
-    }
-}
-
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        if !self.kept {
-            // A leftover is small and of no effect; the next listing of this process id takes it.
-            let _ = fs::remove_file(&self.aside);
-        }
     }
 }
