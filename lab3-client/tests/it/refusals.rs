@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use common::side::Side;
 
 use crate::fake_a::Ran;
-use crate::server::free_port;
+use crate::server::Port;
 use crate::system::{System, is_root, skip};
 use crate::trees::{self, put};
 
@@ -124,7 +124,8 @@ fn an_address_of_other_machines_is_refused() {
 fn a_peer_that_speaks_something_else_is_named_and_b_is_found_later() {
     let mut system = System::new();
     put(&system.a, "f", "x");
-    system.port_b = free_port();
+    let port = Port::free();
+    system.port_b = port.number;
     system.peer = system.port_b;
     let stranger = TcpListener::bind(("127.0.0.1", system.port_b)).expect("a port");
     let talk = std::thread::spawn(move || {

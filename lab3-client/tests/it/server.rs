@@ -1,14 +1,17 @@
 //! One server as a real process: started, heard, told to stop, or killed.
 
 use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt::set_socket_reuseaddr;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// The longest that anything may take here. Generous: the machine may be busy.
@@ -46,19 +49,22 @@ pub(crate) fn binary(name: &str) -> PathBuf {
     client.with_file_name(name)
 }
 
-/// A port that nobody has, below those that the kernel gives to whoever dials: a server that is
-/// started again finds it free.
-pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    const FIRST: u32 = 10_240;
-    const COUNT: u32 = 22_000;
-    let start = std::process::id().wrapping_mul(7919);
-    loop {
-        let step = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
-        let port = (FIRST + start.wrapping_add(step) % COUNT) as u16;
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
+/// A port that only this test has, also while no server listens there: a socket that is bound keeps
+/// it from everybody else, and lets who asks to use the address once more listen.
+pub(crate) struct Port {
+    pub(crate) number: u16,
+    _kept: OwnedFd,
+}
+
+impl Port {
+    pub(crate) fn free() -> Port {
+        let kept = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+            .expect("a socket");
+        bind(&kept, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        set_socket_reuseaddr(&kept, true).expect("an option");
+        let bound = getsockname(&kept).expect("an address");
+        let number = SocketAddrV4::try_from(bound).expect("an address of this family").port();
+        Port { number, _kept: kept }
     }
 }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::fake_a::{Ran, run};
-use crate::server::{Server, binary, free_port, until};
+use crate::server::{Port, Server, binary, until};
 use crate::trees::{self, Node};
 
 /// Two directories and what cares for them.
@@ -33,6 +33,7 @@ pub(crate) struct System {
     pub(crate) user_b: Option<u32>,
     /// A command with its arguments through which a server is started: `env TZ=Asia/Tokyo`.
     pub(crate) through: PerSide<Vec<String>>,
+    _ports: [Port; 2],
     /// Last, so that the processes end before their directories go.
     pub(crate) dir: TempDir,
 }
@@ -44,7 +45,8 @@ impl System {
         for name in ["a", "b", "cache", "logs"] {
             DirBuilder::new().mode(0o755).create(dir.path().join(name)).expect("a directory");
         }
-        let (port_a, port_b) = (free_port(), free_port());
+        let ports = [Port::free(), Port::free()];
+        let [port_a, port_b] = [ports[0].number, ports[1].number];
         System {
             a: dir.path().join("a"),
             b: dir.path().join("b"),
@@ -57,6 +59,7 @@ impl System {
             port_b,
             user_b: None,
             through: PerSide::default(),
+            _ports: ports,
             dir,
         }
     }
