@@ -261,7 +261,8 @@ fn run(world: &mut World, case: &Case) -> bool {
     }
     let after = below(&user, &name);
     let stopped = world.stopped(&stop);
-    let seen = Side::BOTH.map(|side| below(world.system.root(side), &name));
+    let glimpse = |side: Side| trees::read_moving(&world.system.root(side).join(&name));
+    let seen = Side::BOTH.map(glimpse);
     world.cut(case.last);
     drop(stop);
     // What he did not flush may be gone where he did it, until it was agreed.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, File, FileTimes, Permissions};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -10,6 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use common::replica::trash::{Keep, Trash};
 use common::side::Side;
+
+use crate::server::until;
 
 /// What stands at a name.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,36 +39,58 @@ impl std::fmt::Debug for Node {
 
 pub(crate) type Nodes = BTreeMap<Vec<u8>, Node>;
 
-/// Everything in a directory, but for `.lab3`.
+/// Everything in a directory that is at rest, but for `.lab3`.
+#[track_caller]
 pub(crate) fn read(root: &Path) -> Nodes {
-    let mut nodes = Nodes::new();
-    walk(root, b"", &mut nodes);
-    nodes
+    try_read(root).expect("a directory at rest")
 }
 
-fn walk(directory: &Path, prefix: &[u8], nodes: &mut Nodes) {
-    for item in fs::read_dir(directory).expect("a directory") {
-        let item = item.expect("an entry");
+/// Everything in a directory that somebody may be changing or removing, in a moment in which nothing
+/// that was listed had gone.
+#[track_caller]
+pub(crate) fn read_moving(root: &Path) -> Nodes {
+    let mut nodes = None;
+    until("a directory holds still", || {
+        nodes = match try_read(root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && root.exists() => None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Nodes::new()),
+            read => Some(read.expect("a directory")),
+        };
+        nodes.is_some()
+    });
+    nodes.unwrap_or_default()
+}
+
+fn try_read(root: &Path) -> io::Result<Nodes> {
+    let mut nodes = Nodes::new();
+    walk(root, b"", &mut nodes)?;
+    Ok(nodes)
+}
+
+fn walk(directory: &Path, prefix: &[u8], nodes: &mut Nodes) -> io::Result<()> {
+    for item in fs::read_dir(directory)? {
+        let item = item?;
         if prefix.is_empty() && item.file_name() == ".lab3" {
             continue;
         }
         let name = [prefix, item.file_name().as_bytes()].concat();
-        let about = item.metadata().expect("metadata");
+        let about = item.metadata()?;
         let mode = about.mode() & 0o7777;
         let node = if about.is_dir() {
-            walk(&item.path(), &[&name, b"/".as_slice()].concat(), nodes);
+            walk(&item.path(), &[&name, b"/".as_slice()].concat(), nodes)?;
             Node::Dir { mode }
         } else if about.is_symlink() {
-            let target = fs::read_link(item.path()).expect("a link");
+            let target = fs::read_link(item.path())?;
             Node::Link { target: target.as_os_str().as_bytes().to_vec() }
         } else if about.is_file() {
-            let content = fs::read(item.path()).expect("a file");
+            let content = fs::read(item.path())?;
             Node::File { content, mode, modified: (about.mtime(), about.mtime_nsec()) }
         } else {
             Node::Other
         };
         nodes.insert(name, node);
     }
+    Ok(())
 }
 
 /// The names at which two directories differ.
