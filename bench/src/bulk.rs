@@ -1,0 +1,145 @@
+//! Much at once: first synchronizations, a burst, a directory that is renamed and removed.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "directories, other programs, and time"
+)]
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+
+use crate::pair::Pair;
+use crate::programs;
+use crate::run::{Bench, seconds};
+use crate::tree::{self, Listing, Seen};
+
+/// Files in each directory of the tree of small files.
+const SMALL_EACH: usize = 10;
+/// Files in each directory elsewhere.
+const FILES_EACH: usize = 100;
+
+/// How long a program takes, and how long until what it wrote is on the disk.
+pub(crate) fn timed(command: &mut Command, written: &Path) -> Result<(f64, f64)> {
+    rustix::fs::sync();
+    let started = Instant::now();
+    programs::run(command)?;
+    let ended = Instant::now();
+    rustix::fs::syncfs(File::open(written)?)?;
+    Ok((seconds(started, ended), seconds(started, Instant::now())))
+}
+
+/// Makes the tree of small files in A.
+fn small_files(bench: &mut Bench) -> Result<Pair> {
+    let pair = bench.pair("small")?;
+    tree::make(&pair.a, (bench.arguments.small, SMALL_EACH), (1024, 8192), &mut bench.dice)?;
+    Ok(pair)
+}
+
+/// Starts both servers on what is in A; answers the seconds to equal trees, and until that is
+/// agreed on.
+fn first(bench: &Bench, pair: &mut Pair) -> Result<(f64, f64)> {
+    let patience = bench.arguments.patience();
+    let expected = tree::list(&pair.a);
+    rustix::fs::sync();
+    let started = Instant::now();
+    pair.start()?;
+    let equal = tree::converge(&pair.a, &pair.b, &expected, patience)?;
+    pair.settle(patience)?;
+    Ok((seconds(started, equal), seconds(started, Instant::now())))
+}
+
+/// The tree of small files in care, made now if no scenario has.
+pub(crate) fn small_tree(bench: &mut Bench) -> Result<&mut Pair> {
+    if bench.small.is_none() {
+        let mut pair = small_files(bench)?;
+        first(bench, &mut pair)?;
+        bench.small = Some(pair);
+    }
+    bench.small.as_mut().context("there is no tree of small files")
+}
+
+/// First synchronization of many small files.
+pub(crate) fn small(bench: &mut Bench) -> Result<()> {
+    let mut pair = small_files(bench)?;
+    let copy = bench.place("small-cp");
+    let cp = timed(Command::new("cp").arg("-a").arg(&pair.a).arg(&copy), &bench.place(""))?;
+    let taken = first(bench, &mut pair)?;
+    told(bench, taken, cp);
+    let usage = pair.usage()?;
+    bench.report.one("processor, both servers", "s", usage.seconds, &[]);
+    bench.small = Some(pair);
+    Ok(())
+}
+
+/// First synchronization of one large file.
+pub(crate) fn large(bench: &mut Bench) -> Result<()> {
+    let mut pair = bench.pair("large")?;
+    let file = pair.a.join("large");
+    tree::make_large(&file, bench.arguments.large, &mut bench.dice)?;
+    let copy = bench.place("large-cp");
+    let cp = timed(Command::new("cp").arg(&file).arg(&copy), &bench.place(""))?;
+    let taken = first(bench, &mut pair)?;
+    told(bench, taken, cp);
+    let usage = pair.usage()?;
+    bench.report.one("processor, both servers", "s", usage.seconds, &[]);
+    pair.stop()
+}
+
+fn told(bench: &mut Bench, (equal, agreed): (f64, f64), (cp, flushed): (f64, f64)) {
+    let beside = [("cp", cp), ("cp and flush", flushed)];
+    bench.report.one("to equal trees", "s", equal, &beside);
+    bench.report.one("to agreement", "s", agreed, &[]);
+}
+
+/// Many files at once.
+pub(crate) fn burst(bench: &mut Bench) -> Result<()> {
+    let patience = bench.arguments.patience();
+    let mut pair = bench.pair("burst")?;
+    pair.start()?;
+    pair.settle(patience)?;
+    let began = Instant::now();
+    let count = bench.arguments.burst;
+    let made = tree::make(&pair.a, (count, FILES_EACH), (1024, 4096), &mut bench.dice)?;
+    let ended = Instant::now();
+    let expected: Listing =
+        made.into_iter().map(|path| (path.clone(), Seen::at(&pair.a.join(path)))).collect();
+    let equal = tree::converge(&pair.a, &pair.b, &expected, patience)?;
+    bench.report.one("making the files", "s", seconds(began, ended), &[]);
+    bench.report.one("from the last to equal trees", "s", seconds(ended, equal), &[]);
+    pair.settle(patience)?;
+    pair.stop()
+}
+
+/// A directory is renamed, then removed with all that is in it.
+pub(crate) fn directory(bench: &mut Bench) -> Result<()> {
+    let patience = bench.arguments.patience();
+    let mut pair = bench.pair("directory")?;
+    // So large a loss would otherwise stop everything until somebody approves of it.
+    pair.options_a = ["--loss-files", "1000000000"].map(str::to_owned).to_vec();
+    let (old, new) = (pair.a.join("old"), pair.a.join("new"));
+    fs::create_dir(&old)?;
+    let count = bench.arguments.directory;
+    tree::make(&old, (count, FILES_EACH), (1024, 4096), &mut bench.dice)?;
+    first(bench, &mut pair)?;
+    let below = tree::list(&old);
+    let mut moved = Listing::from([(PathBuf::from("old"), Seen::Absent)]);
+    moved.extend(below.into_iter().map(|(path, seen)| (Path::new("new").join(path), seen)));
+    fs::rename(&old, &new)?;
+    let renamed = Instant::now();
+    let equal = tree::converge(&pair.a, &pair.b, &moved, patience)?;
+    bench.report.one("renamed", "s", seconds(renamed, equal), &[]);
+    pair.settle(patience)?;
+    let gone = moved.into_keys().map(|path| (path, Seen::Absent)).collect();
+    let began = Instant::now();
+    fs::remove_dir_all(&new)?;
+    let removed = Instant::now();
+    let equal = tree::converge(&pair.a, &pair.b, &gone, patience)?;
+    bench.report.one("removing it", "s", seconds(began, removed), &[]);
+    bench.report.one("removed", "s", seconds(removed, equal), &[]);
+    pair.settle(patience)?;
+    pair.stop()
+}

@@ -1,0 +1,234 @@
+//! Trees: made, listed, compared.
+//!
+//! Whether two trees are equal is found out here, and no server is asked. To look at ten thousand
+//! files again and again would disturb what is measured. So the one who waits says what he expects,
+//! path by path, and only the first thing that is not there yet is looked at; when all were seen,
+//! both trees are compared once, in names, kinds, sizes and contents.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "files and directories, and time"
+)]
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use walkdir::WalkDir;
+
+use crate::dice::Dice;
+
+/// How often what is expected is looked for.
+const POLL: Duration = Duration::from_micros(200);
+/// How many differences are named.
+const NAMED_MAX: usize = 10;
+
+/// What is at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// A file of this size.
+    File(u64),
+    /// A directory.
+    Directory,
+    /// Something else.
+    Other,
+    /// Nothing.
+    Absent,
+}
+
+impl Seen {
+    /// Looks.
+    pub(crate) fn at(path: &Path) -> Seen {
+        match fs::symlink_metadata(path) {
+            Ok(about) if about.is_file() => Seen::File(about.len()),
+            Ok(about) if about.is_dir() => Seen::Directory,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Seen::Absent,
+            _ => Seen::Other,
+        }
+    }
+}
+
+/// What is in a tree, by path below its root.
+pub(crate) type Listing = BTreeMap<PathBuf, Seen>;
+
+/// What is in a tree, but for lab3's own.
+pub(crate) fn list(root: &Path) -> Listing {
+    let walk = WalkDir::new(root).min_depth(1).into_iter();
+    // What goes away meanwhile will be missed by the comparison, not here.
+    walk.filter_entry(|entry| entry.depth() != 1 || entry.file_name() != ".lab3")
+        .filter_map(Result::ok)
+        .filter_map(|entry| {
+            let path = entry.path().strip_prefix(root).ok()?.to_owned();
+            Some((path, Seen::at(entry.path())))
+        })
+        .collect()
+}
+
+/// Makes files of random sizes and contents, so many in each directory; answers their paths.
+pub(crate) fn make(
+    root: &Path,
+    (count, each): (usize, usize),
+    sizes: (u64, u64),
+    dice: &mut Dice,
+) -> Result<Vec<PathBuf>> {
+    let mut made = Vec::with_capacity(count);
+    for i in 0..count {
+        let directory = PathBuf::from(format!("d{:05}", i / each));
+        if i % each == 0 {
+            fs::create_dir_all(root.join(&directory))?;
+        }
+        let path = directory.join(format!("f{i:06}"));
+        let length = dice.between(sizes.0, sizes.1) as usize;
+        fs::write(root.join(&path), dice.bytes(length))
+            .with_context(|| format!("`{}`", path.display()))?;
+        made.push(path);
+    }
+    Ok(made)
+}
+
+/// Writes one file of random content.
+pub(crate) fn make_large(path: &Path, mib: usize, dice: &mut Dice) -> Result<()> {
+    let mut file = File::create(path)?;
+    for _ in 0..mib {
+        io::Write::write_all(&mut file, &dice.bytes(1 << 20))?;
+    }
+    Ok(())
+}
+
+/// Waits until something holds; answers when that was.
+pub(crate) fn until(
+    what: &str,
+    patience: Duration,
+    mut holds: impl FnMut() -> bool,
+) -> Result<Instant> {
+    let deadline = Instant::now() + patience;
+    while !holds() {
+        if Instant::now() > deadline {
+            bail!("not in time: {what}");
+        }
+        sleep(POLL);
+    }
+    Ok(Instant::now())
+}
+
+/// Waits until the tree shows all that is expected, in whatever order, and is then equal to the
+/// other. Answers when that was.
+pub(crate) fn converge(
+    source: &Path,
+    target: &Path,
+    expected: &Listing,
+    patience: Duration,
+) -> Result<Instant> {
+    let deadline = Instant::now() + patience;
+    let mut missing = expected.iter().peekable();
+    while let Some((path, seen)) = missing.peek() {
+        if Seen::at(&target.join(path)) == **seen {
+            missing.next();
+        } else if Instant::now() > deadline {
+            let count = missing.count();
+            let rest = differences(&list(source), &list(target));
+            bail!("not there in time: {count} of {} entries; {}", expected.len(), named(&rest));
+        } else {
+            sleep(POLL);
+        }
+    }
+    loop {
+        let at = Instant::now();
+        let (ours, theirs) = (list(source), list(target));
+        let mut found = differences(&ours, &theirs);
+        if found.is_empty() {
+            found = unequal_contents(source, target, &ours);
+        }
+        if found.is_empty() {
+            return Ok(at);
+        }
+        if at > deadline {
+            bail!("not equal in time: {}", named(&found));
+        }
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// The paths at which two listings differ, with what each has.
+fn differences(ours: &Listing, theirs: &Listing) -> Vec<String> {
+    let missing = ours.iter().filter(|(path, seen)| theirs.get(*path) != Some(*seen));
+    let missing = missing.map(|(path, seen)| {
+        let other = theirs.get(path).unwrap_or(&Seen::Absent);
+        format!("`{}`: {seen:?} here, {other:?} there", path.display())
+    });
+    let more = theirs.iter().filter(|(path, _)| !ours.contains_key(*path));
+    let more = more.map(|(path, seen)| format!("`{}`: only there, {seen:?}", path.display()));
+    missing.chain(more).collect()
+}
+
+fn unequal_contents(source: &Path, target: &Path, listing: &Listing) -> Vec<String> {
+    let files = listing.iter().filter(|(_, seen)| matches!(seen, Seen::File(_)));
+    files
+        .filter(|(path, _)| !is_same(&source.join(path), &target.join(path)).unwrap_or(false))
+        .map(|(path, _)| format!("`{}`: another content", path.display()))
+        .collect()
+}
+
+/// Whether two files have the same content.
+pub(crate) fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
+    let (mut one, mut other) = (File::open(one)?, File::open(other)?);
+    let (mut here, mut there) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    loop {
+        let count = one.read(&mut here)?;
+        if count == 0 {
+            return Ok(other.read(&mut there)? == 0);
+        }
+        match other.read_exact(&mut there[..count]) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            read => read?,
+        }
+        if here[..count] != there[..count] {
+            return Ok(false);
+        }
+    }
+}
+
+fn named(differences: &[String]) -> String {
+    let mut text = differences.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    if differences.len() > NAMED_MAX {
+        text += &format!(" and {} more", differences.len() - NAMED_MAX);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trees_are_equal_in_names_sizes_and_contents_or_not_at_all() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        for root in [&a, &b] {
+            fs::create_dir(root).expect("a directory");
+            make(root, (5, 2), (1, 9), &mut Dice(1)).expect("files");
+        }
+        fs::create_dir(a.join(".lab3")).expect("a directory");
+        let expected = list(&a);
+        assert_eq!(expected.len(), 8);
+        let wait = || converge(&a, &b, &expected, Duration::ZERO);
+        wait().expect("equal");
+        let first = b.join("d00000/f000000");
+        let mut content = fs::read(&first).expect("a file");
+        content[0] ^= 1;
+        fs::write(&first, &content).expect("a file");
+        let error = wait().expect_err("another content").to_string();
+        assert!(error.contains("f000000`: another content"), "{error}");
+        fs::remove_file(&first).expect("a file");
+        assert!(wait().is_err());
+        fs::write(&first, fs::read(a.join("d00000/f000000")).expect("a file")).expect("a file");
+        wait().expect("equal again");
+        fs::write(b.join("more"), "").expect("a file");
+        let error = wait().expect_err("one more").to_string();
+        assert!(error.contains("`more`: only there"), "{error}");
+    }
+}
