@@ -18,7 +18,7 @@ use std::thread::{self, JoinHandle};
 use anyhow::{Result, anyhow};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 
-use crate::latency::{KINDS, Steady};
+use crate::latency::{KINDS, Steady, with_call};
 use crate::programs;
 use crate::run::Bench;
 use crate::tree;
@@ -177,14 +177,19 @@ pub(crate) fn floor(bench: &mut Bench) -> Result<()> {
     fs::write(target.join(END), "")?;
     let expected = tree::list(&source);
     tree::converge(&source, &target, &expected, bench.arguments.patience())?;
+    beside_latency(bench);
+    Ok(())
+}
+
+/// Medians of both, from before the last call: the loop may be done before that returns.
+fn beside_latency(bench: &mut Bench) {
     for kind in KINDS {
-        let Some(least) = bench.report.median("floor", &format!("floor {kind}")) else { continue };
+        let Some(least) = bench.report.median("floor", &with_call("floor", kind)) else { continue };
         for way in ["A>B", "B>A"] {
-            let name = format!("{way} {kind}");
+            let name = with_call(way, kind);
             if let Some(median) = bench.report.median("latency", &name) {
-                bench.report.one(&format!("{name}, p50"), "ms", median, &[("floor", least)]);
+                bench.report.one(&format!("{way} {kind}, p50"), "ms", median, &[("floor", least)]);
             }
         }
     }
-    Ok(())
 }

@@ -48,11 +48,22 @@ impl Report {
         }
     }
 
+    /// The same, for the document only.
+    pub(crate) fn keep(&mut self, name: &str, unit: &'static str, samples: Vec<f64>) {
+        if !samples.is_empty() {
+            let figure = self.figure(name, unit, Value::Many(samples));
+            self.figures.push(figure);
+        }
+    }
+
     fn add(&mut self, name: &str, unit: &'static str, value: Value) {
-        let scenario = self.scenario.clone();
-        let figure = Figure { scenario, name: name.to_owned(), unit, value };
+        let figure = self.figure(name, unit, value);
         print(&row(&figure));
         self.figures.push(figure);
+    }
+
+    fn figure(&self, name: &str, unit: &'static str, value: Value) -> Figure {
+        Figure { scenario: self.scenario.clone(), name: name.to_owned(), unit, value }
     }
 
     /// Something that a reader must know and that is no number.

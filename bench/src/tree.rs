@@ -143,11 +143,14 @@ pub(crate) fn converge(
         if found.is_empty() {
             found = unequal_contents(source, target, &ours);
         }
+        if at > deadline {
+            if found.is_empty() {
+                found.push("equal by now".to_owned());
+            }
+            bail!("not equal in time: {}", named(&found));
+        }
         if found.is_empty() {
             return Ok(at);
-        }
-        if at > deadline {
-            bail!("not equal in time: {}", named(&found));
         }
         sleep(Duration::from_millis(20));
     }
@@ -215,20 +218,21 @@ mod tests {
         fs::create_dir(a.join(".lab3")).expect("a directory");
         let expected = list(&a);
         assert_eq!(expected.len(), 8);
-        let wait = || converge(&a, &b, &expected, Duration::ZERO);
-        wait().expect("equal");
+        let wait = |seconds| converge(&a, &b, &expected, Duration::from_secs(seconds));
+        wait(60).expect("equal");
         let first = b.join("d00000/f000000");
         let mut content = fs::read(&first).expect("a file");
         content[0] ^= 1;
         fs::write(&first, &content).expect("a file");
-        let error = wait().expect_err("another content").to_string();
+        let error = wait(0).expect_err("another content").to_string();
         assert!(error.contains("f000000`: another content"), "{error}");
         fs::remove_file(&first).expect("a file");
-        assert!(wait().is_err());
+        let error = wait(0).expect_err("one is missing").to_string();
+        assert!(error.contains("f000000`: File"), "{error}");
         fs::write(&first, fs::read(a.join("d00000/f000000")).expect("a file")).expect("a file");
-        wait().expect("equal again");
+        wait(60).expect("equal again");
         fs::write(b.join("more"), "").expect("a file");
-        let error = wait().expect_err("one more").to_string();
+        let error = wait(0).expect_err("one more").to_string();
         assert!(error.contains("`more`: only there"), "{error}");
     }
 }
