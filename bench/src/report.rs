@@ -1,7 +1,7 @@
 //! Where figures go: each to stdout as it comes, all of them into one JSON document. What did not
 //! come true is a row of its own, and makes the program fail.
 
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 
 use serde_json::{Map, json};
 
@@ -14,8 +14,8 @@ struct Failure {
 }
 
 /// All that was measured so far.
-#[derive(Default)]
 pub(crate) struct Report {
+    out: Box<dyn Write>,
     figures: Vec<Figure>,
     failures: Vec<Failure>,
     remarks: Vec<String>,
@@ -23,10 +23,21 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// Nothing yet; lines will go there.
+    pub(crate) fn to(out: Box<dyn Write>) -> Report {
+        let scenario = String::new();
+        Report { out, figures: Vec::new(), failures: Vec::new(), remarks: Vec::new(), scenario }
+    }
+
+    /// Prints at once. That nobody reads it any more is no reason to stop measuring.
+    pub(crate) fn print(&mut self, text: &str) {
+        let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+    }
+
     /// Begins a scenario: figures and failures are its from now on.
     pub(crate) fn begin(&mut self, scenario: &str) {
         scenario.clone_into(&mut self.scenario);
-        print(&format!("{scenario}\n"));
+        self.print(&format!("{scenario}\n"));
     }
 
     /// One number, and what others took for the same.
@@ -58,7 +69,7 @@ impl Report {
 
     fn add(&mut self, name: &str, unit: &'static str, value: Value) {
         let figure = self.figure(name, unit, value);
-        print(&row(&figure));
+        self.print(&row(&figure));
         self.figures.push(figure);
     }
 
@@ -68,13 +79,13 @@ impl Report {
 
     /// Something that a reader must know and that is no number.
     pub(crate) fn remark(&mut self, text: &str) {
-        print(&format!("  ({text})\n"));
+        self.print(&format!("  ({text})\n"));
         self.remarks.push(text.to_owned());
     }
 
     /// Something that did not come true.
     pub(crate) fn fail(&mut self, what: &str) {
-        print(&format!("  FAILED: {what}\n"));
+        self.print(&format!("  FAILED: {what}\n"));
         let scenario = self.scenario.clone();
         self.failures.push(Failure { scenario, what: what.to_owned() });
     }
@@ -107,12 +118,6 @@ impl Report {
         });
         format!("{document:#}\n")
     }
-}
-
-/// Prints at once. That nobody reads it any more is no reason to stop measuring.
-pub(crate) fn print(text: &str) {
-    let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// Says on stderr why there are no figures.
@@ -212,7 +217,7 @@ mod tests {
 
     #[test]
     fn the_document_has_each_single_measurement_and_what_failed() {
-        let mut report = Report::default();
+        let mut report = Report::to(Box::new(io::sink()));
         report.begin("latency");
         report.many("A>B edit", "ms", vec![2.0, 1.0]);
         assert!(report.is_good());

@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "directories, and what the machine says of itself")]
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -16,7 +17,7 @@ use crate::cli::{Arguments, Scenario};
 use crate::dice::Dice;
 use crate::pair::Pair;
 use crate::programs::Programs;
-use crate::report::{Report, print};
+use crate::report::Report;
 use crate::{bulk, delta, floor, latency, quiet, rivals};
 
 /// What the scenarios share.
@@ -39,8 +40,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<bool> {
     let dir = fresh(arguments.dir.as_deref())?;
     let dice = Dice(arguments.seed);
     let base = dir.path().to_owned();
-    let mut bench =
-        Bench { arguments, report: Report::default(), dice, small: None, programs, base };
+    let report = Report::to(Box::new(io::stdout()));
+    let mut bench = Bench { arguments, report, dice, small: None, programs, base };
     let about = bench.about();
     if cfg!(debug_assertions) {
         bench.report.remark("not a release build: these figures say little");
@@ -104,7 +105,7 @@ impl Bench {
     }
 
     /// On what it is measured, and how: printed, and part of the document.
-    fn about(&self) -> Map<String, serde_json::Value> {
+    fn about(&mut self) -> Map<String, serde_json::Value> {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
         let processors = std::thread::available_parallelism().map_or(0, usize::from);
         let kernel = read("/proc/sys/kernel/osrelease");
@@ -113,7 +114,7 @@ impl Bench {
         let durability = if self.arguments.relaxed { "relaxed" } else { "strict" };
         let command: Vec<String> =
             std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-        print(&format!(
+        self.report.print(&format!(
             "{processors} processors, Linux {kernel}, file system {disk:#x}, load {load}, \
              durability {durability}, seed {}\n",
             self.arguments.seed
