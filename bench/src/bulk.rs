@@ -47,9 +47,11 @@ fn first(bench: &Bench, pair: &mut Pair) -> Result<(f64, f64)> {
     rustix::fs::sync();
     let started = Instant::now();
     pair.start()?;
-    let equal = tree::converge(&pair.a, &pair.b, &expected, patience)?;
+    let shown = tree::shown(&pair.a, &pair.b, &expected, patience)?;
     pair.settle(patience)?;
-    Ok((seconds(started, equal), seconds(started, Instant::now())))
+    let agreed = Instant::now();
+    let equal = tree::equal(&pair.a, &pair.b, shown, patience)?;
+    Ok((seconds(started, equal), seconds(started, agreed)))
 }
 
 /// The tree of small files in care, made now if no scenario has.

@@ -169,7 +169,6 @@ pub(crate) fn floor(bench: &mut Bench) -> Result<()> {
     fs::create_dir_all(&source)?;
     let mut steady = Steady::make(&source, bench)?;
     programs::run(Command::new("cp").arg("-a").arg(&source).arg(&target))?;
-    rustix::fs::sync();
     let running = Floor::start(&source, &target)?;
     let measured = steady.measure(bench, "floor", (&source, &target));
     running.stop()?;

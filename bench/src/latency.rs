@@ -82,6 +82,7 @@ impl Steady {
         way: &str,
         (from, to): (&Path, &Path),
     ) -> Result<()> {
+        rustix::fs::sync();
         let mut samples = Samples::new();
         let end = self.rounds(bench, (from, to), &mut samples);
         for kind in KINDS {

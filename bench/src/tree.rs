@@ -123,6 +123,17 @@ pub(crate) fn converge(
     expected: &Listing,
     patience: Duration,
 ) -> Result<Instant> {
+    let shown = shown(source, target, expected, patience)?;
+    equal(source, target, shown, patience)
+}
+
+/// Waits until the tree shows all that is expected; answers when it did.
+pub(crate) fn shown(
+    source: &Path,
+    target: &Path,
+    expected: &Listing,
+    patience: Duration,
+) -> Result<Instant> {
     let deadline = Instant::now() + patience;
     let mut missing = expected.iter().peekable();
     while let Some((path, seen)) = missing.peek() {
@@ -136,23 +147,37 @@ pub(crate) fn converge(
             sleep(POLL);
         }
     }
+    let at = Instant::now();
+    if at > deadline {
+        bail!("all {} entries are there, and too late", expected.len());
+    }
+    Ok(at)
+}
+
+/// Compares both trees, again and again while they differ. Answers when they were equal: at the
+/// given moment if the first look finds them so.
+pub(crate) fn equal(
+    source: &Path,
+    target: &Path,
+    shown: Instant,
+    patience: Duration,
+) -> Result<Instant> {
+    let deadline = Instant::now() + patience;
+    let mut since = shown;
     loop {
-        let at = Instant::now();
         let (ours, theirs) = (list(source), list(target));
         let mut found = differences(&ours, &theirs);
         if found.is_empty() {
             found = unequal_contents(source, target, &ours);
         }
-        if at > deadline {
-            if found.is_empty() {
-                found.push("equal by now".to_owned());
-            }
+        if found.is_empty() {
+            return Ok(since);
+        }
+        if Instant::now() > deadline {
             bail!("not equal in time: {}", named(&found));
         }
-        if found.is_empty() {
-            return Ok(at);
-        }
         sleep(Duration::from_millis(20));
+        since = Instant::now();
     }
 }
 
@@ -216,23 +241,36 @@ mod tests {
             make(root, (5, 2), (1, 9), &mut Dice(1)).expect("files");
         }
         fs::create_dir(a.join(".lab3")).expect("a directory");
-        let expected = list(&a);
-        assert_eq!(expected.len(), 8);
-        let wait = |seconds| converge(&a, &b, &expected, Duration::from_secs(seconds));
-        wait(60).expect("equal");
+        assert_eq!(list(&a).len(), 8);
+        let shown = Instant::now();
+        let look = || equal(&a, &b, shown, Duration::ZERO);
+        assert_eq!(look().expect("equal"), shown);
         let first = b.join("d00000/f000000");
         let mut content = fs::read(&first).expect("a file");
         content[0] ^= 1;
         fs::write(&first, &content).expect("a file");
-        let error = wait(0).expect_err("another content").to_string();
+        let error = look().expect_err("another content").to_string();
         assert!(error.contains("f000000`: another content"), "{error}");
         fs::remove_file(&first).expect("a file");
-        let error = wait(0).expect_err("one is missing").to_string();
+        let error = look().expect_err("one is missing").to_string();
         assert!(error.contains("f000000`: File"), "{error}");
         fs::write(&first, fs::read(a.join("d00000/f000000")).expect("a file")).expect("a file");
-        wait(60).expect("equal again");
+        look().expect("equal again");
         fs::write(b.join("more"), "").expect("a file");
-        let error = wait(0).expect_err("one more").to_string();
+        let error = look().expect_err("one more").to_string();
         assert!(error.contains("`more`: only there"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_shown_in_time_is_counted_and_named() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        fs::create_dir(&b).expect("a directory");
+        make(&a, (3, 2), (1, 9), &mut Dice(1)).expect("files");
+        let error = shown(&a, &b, &list(&a), Duration::ZERO).expect_err("nothing is there");
+        let error = error.to_string();
+        assert!(error.contains("5 of 5 entries; `d00000`: Directory here"), "{error}");
+        let gone = Listing::from([(PathBuf::from("x"), Seen::Absent)]);
+        converge(&b, &b, &gone, Duration::from_secs(60)).expect("it was never there");
     }
 }
