@@ -8,7 +8,7 @@ pub(crate) struct Figure {
     pub(crate) scenario: String,
     /// What was measured.
     pub(crate) name: String,
-    /// `ms`, `s`, `bytes`, `ratio`.
+    /// `ms`, `s`, `bytes`, `MiB`, `times`.
     pub(crate) unit: &'static str,
     /// The numbers.
     pub(crate) value: Value,

@@ -68,10 +68,12 @@ pub(crate) fn idle(bench: &mut Bench) -> Result<()> {
     let (before, began) = (pair.usage()?, Instant::now());
     sleep(time);
     let (after, ended) = (pair.usage()?, Instant::now());
-    let share = (after.seconds - before.seconds) / seconds(began, ended);
     let mib = |bytes: f64| bytes / f64::from(1 << 20);
+    let a_second = |after: f64, before: f64| (after - before) / seconds(began, ended);
     bench.report.one("processor, both servers", "s", after.seconds - before.seconds, &[]);
-    bench.report.one("processor, share of one", "ratio", share, &[]);
+    let scheduled = 1000.0 * a_second(after.scheduled, before.scheduled);
+    bench.report.one("processor, each second", "ms", scheduled, &[]);
+    bench.report.one("waking up, each second", "times", a_second(after.wakes, before.wakes), &[]);
     bench.report.one("memory, both servers", "MiB", mib(after.resident), &[]);
     bench.report.one("memory, peak", "MiB", mib(after.peak), &[]);
     Ok(())
