@@ -16,6 +16,7 @@ use crate::pair::Pair;
 use crate::programs;
 use crate::run::{Bench, seconds};
 use crate::tree::{self, Listing, Seen};
+use crate::wait;
 
 /// Files in each directory of the tree of small files.
 const SMALL_EACH: usize = 10;
@@ -47,10 +48,10 @@ fn first(bench: &Bench, pair: &mut Pair) -> Result<(f64, f64)> {
     rustix::fs::sync();
     let started = Instant::now();
     pair.start()?;
-    let shown = tree::shown(&pair.a, &pair.b, &expected, patience)?;
+    let shown = wait::shown(&pair.a, &pair.b, &expected, patience)?;
     pair.settle(patience)?;
     let agreed = Instant::now();
-    let equal = tree::equal(&pair.a, &pair.b, shown, patience)?;
+    let equal = wait::equal(&pair.a, &pair.b, shown, patience)?;
     Ok((seconds(started, equal), seconds(started, agreed)))
 }
 
@@ -109,7 +110,7 @@ pub(crate) fn burst(bench: &mut Bench) -> Result<()> {
     let ended = Instant::now();
     let expected: Listing =
         made.into_iter().map(|path| (path.clone(), Seen::at(&pair.a.join(path)))).collect();
-    let equal = tree::converge(&pair.a, &pair.b, &expected, patience)?;
+    let equal = wait::converge(&pair.a, &pair.b, &expected, patience)?;
     bench.report.one("making the files", "s", seconds(began, ended), &[]);
     bench.report.one("from the last to equal trees", "s", seconds(ended, equal), &[]);
     pair.settle(patience)?;
@@ -132,14 +133,14 @@ pub(crate) fn directory(bench: &mut Bench) -> Result<()> {
     moved.extend(below.into_iter().map(|(path, seen)| (Path::new("new").join(path), seen)));
     fs::rename(&old, &new)?;
     let renamed = Instant::now();
-    let equal = tree::converge(&pair.a, &pair.b, &moved, patience)?;
+    let equal = wait::converge(&pair.a, &pair.b, &moved, patience)?;
     bench.report.one("renamed", "s", seconds(renamed, equal), &[]);
     pair.settle(patience)?;
     let gone = moved.into_keys().map(|path| (path, Seen::Absent)).collect();
     let began = Instant::now();
     fs::remove_dir_all(&new)?;
     let removed = Instant::now();
-    let equal = tree::converge(&pair.a, &pair.b, &gone, patience)?;
+    let equal = wait::converge(&pair.a, &pair.b, &gone, patience)?;
     bench.report.one("removing it", "s", seconds(began, removed), &[]);
     bench.report.one("removed", "s", seconds(removed, equal), &[]);
     pair.settle(patience)?;

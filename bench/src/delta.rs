@@ -14,6 +14,7 @@ use crate::pair::Pair;
 use crate::proxy::Proxy;
 use crate::run::{Bench, seconds};
 use crate::tree::{self, Seen};
+use crate::wait;
 
 /// The file.
 const NAME: &str = "large";
@@ -25,7 +26,7 @@ pub(crate) fn delta(bench: &mut Bench) -> Result<()> {
     let file = pair.a.join(NAME);
     tree::make_large(&file, bench.arguments.delta, &mut bench.dice)?;
     let proxy = pair.start_counted()?;
-    tree::converge(&pair.a, &pair.b, &tree::list(&pair.a), patience)?;
+    wait::converge(&pair.a, &pair.b, &tree::list(&pair.a), patience)?;
     pair.settle(patience)?;
 
     let size = fs::metadata(&file)?.len();
@@ -66,8 +67,8 @@ fn measure(
     let before = proxy.passed();
     act()?;
     let done = Instant::now();
-    let seen = tree::until(name, patience, || is_seen(&pair.b))?;
-    if !tree::is_same(&pair.a.join(NAME), &pair.b.join(NAME))? {
+    let seen = wait::until(name, patience, || is_seen(&pair.b))?;
+    if !wait::is_same(&pair.a.join(NAME), &pair.b.join(NAME))? {
         bail!("{name}: the other side shows another content");
     }
     pair.settle(patience)?;

@@ -22,6 +22,7 @@ use crate::latency::{KINDS, Steady, with_call};
 use crate::programs;
 use crate::run::Bench;
 use crate::tree;
+use crate::wait;
 
 /// A file of this name ends the loop.
 const END: &str = ".floor-end";
@@ -175,7 +176,7 @@ pub(crate) fn floor(bench: &mut Bench) -> Result<()> {
     measured?;
     fs::write(target.join(END), "")?;
     let expected = tree::list(&source);
-    tree::converge(&source, &target, &expected, bench.arguments.patience())?;
+    wait::converge(&source, &target, &expected, bench.arguments.patience())?;
     beside_latency(bench);
     Ok(())
 }

@@ -22,6 +22,7 @@ use anyhow::{Context as _, Result};
 use crate::dice::Dice;
 use crate::run::{Bench, seconds};
 use crate::tree::{self, Seen};
+use crate::wait;
 
 /// Bytes of a file here.
 const FILE_BYTES: usize = 1024;
@@ -105,7 +106,7 @@ impl Steady {
                 sleep(Duration::from_millis(bench.dice.between(pause.0, pause.1)));
                 let (effect, last) = self.act(kind, from, &mut bench.dice)?;
                 let done = Instant::now();
-                let seen = tree::until(kind, patience, || effect.is_seen(to))?;
+                let seen = wait::until(kind, patience, || effect.is_seen(to))?;
                 let (after, before) = samples.entry(kind).or_default();
                 after.push(seconds(done, seen) * 1000.0);
                 before.push(seconds(last, seen) * 1000.0);
@@ -178,11 +179,11 @@ pub(crate) fn latency(bench: &mut Bench) -> Result<()> {
     let mut steady = Steady::make(&pair.a, bench)?;
     let expected = tree::list(&pair.a);
     pair.start()?;
-    tree::converge(&pair.a, &pair.b, &expected, patience)?;
+    wait::converge(&pair.a, &pair.b, &expected, patience)?;
     pair.settle(patience)?;
     steady.measure(bench, "A>B", (&pair.a, &pair.b))?;
     pair.settle(patience)?;
     steady.measure(bench, "B>A", (&pair.b, &pair.a))?;
-    tree::converge(&pair.b, &pair.a, &tree::list(&pair.b), patience)?;
+    wait::converge(&pair.b, &pair.a, &tree::list(&pair.b), patience)?;
     pair.stop()
 }

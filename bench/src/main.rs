@@ -16,6 +16,8 @@ mod report;
 mod rivals;
 mod run;
 mod tree;
+mod usage;
+mod wait;
 
 use std::process::ExitCode;
 

@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::bulk::small_tree;
 use crate::run::{Bench, seconds};
 use crate::tree::{self, Seen};
+use crate::wait;
 
 /// How often the tree is listed.
 const LISTINGS: usize = 5;
@@ -38,10 +39,10 @@ pub(crate) fn restart(bench: &mut Bench) -> Result<()> {
     rustix::fs::sync();
     let started = Instant::now();
     pair.start()?;
-    let there = tree::until("both edits on the other side", patience, || {
+    let there = wait::until("both edits on the other side", patience, || {
         holds(pair.b.join(first), &contents[0]) && holds(pair.a.join(last), &contents[1])
     })?;
-    tree::converge(&pair.a, &pair.b, &tree::list(&pair.a), patience)?;
+    wait::converge(&pair.a, &pair.b, &tree::list(&pair.a), patience)?;
     pair.settle(patience)?;
     bench.report.one("stopping both", "s", seconds(asked, stopped), &[]);
     bench.report.one("from the start to both edits", "s", seconds(started, there), &[]);

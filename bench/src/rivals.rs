@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use crate::bulk::{small_tree, timed};
 use crate::programs::is_installed;
 use crate::run::Bench;
-use crate::tree;
+use crate::wait;
 
 /// Runs those that are there, and names the others.
 pub(crate) fn compare(bench: &mut Bench) -> Result<()> {
@@ -40,7 +40,7 @@ pub(crate) fn compare(bench: &mut Bench) -> Result<()> {
             }
         }
         let (taken, flushed) = timed(&mut command, &bench.place("")).context(name)?;
-        tree::equal(&source, &target, Instant::now(), bench.arguments.patience()).context(name)?;
+        wait::equal(&source, &target, Instant::now(), bench.arguments.patience()).context(name)?;
         bench.report.one(name, "s", taken, &[]);
         bench.report.one(&format!("{name} and flush"), "s", flushed, &[]);
         others.push((name, taken));
