@@ -22,11 +22,13 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// What the kernel says of a process. Its clock has a hundred ticks a second wherever it is read.
+    /// What the kernel says of a process. Its clock has a hundred ticks a second, wherever it is
+    /// read.
     pub(crate) fn of(pid: u32) -> Result<Usage> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        // The name may hold anything, and ends at the last bracket; user and system time are 14 and 15.
+        // The name may hold anything, and ends at the last bracket; user and system time are fields
+        // 14 and 15.
         let after = stat.rsplit(')').next().unwrap_or_default();
         let ticks = after.split_whitespace().skip(11).take(2);
         let ticks: u64 = ticks.map(|field| field.parse().unwrap_or(0)).sum();
