@@ -69,9 +69,9 @@ pub(crate) fn files(below: &str, end: &str) -> Vec<Source> {
     found
 }
 
-/// All Rust files of the four packages.
+/// All Rust files of the five packages.
 pub(crate) fn rust() -> Vec<Source> {
-    ["common", "server-a", "server-b", "lab3-client"]
+    ["bench", "common", "server-a", "server-b", "lab3-client"]
         .iter()
         .flat_map(|package| files(package, ".rs"))
         .collect()
@@ -191,7 +191,7 @@ fn the_top_level_is_fixed() {
 #[test]
 fn no_test_file_is_forgotten() {
     let mut complaints = Vec::new();
-    for package in ["common", "server-a", "server-b", "lab3-client"] {
+    for package in ["bench", "common", "server-a", "server-b", "lab3-client"] {
         let tests = repository().join(package).join("tests");
         if !tests.is_dir() {
             continue;
