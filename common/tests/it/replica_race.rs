@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::change::Outcome;
@@ -47,7 +47,13 @@ struct Tally {
 }
 
 /// Appends tokens until told to stop; answers those that were written and closed.
-fn write_tokens(file: &Path, writer: usize, race: &Race, stop: &AtomicBool) -> Vec<String> {
+fn write_tokens(
+    file: &Path,
+    writer: usize,
+    race: &Race,
+    begun: &AtomicUsize,
+    stop: &AtomicBool,
+) -> Vec<String> {
     let mut written = Vec::new();
     // Rests of changing length, so that the committer finds moments at which to begin.
     let mut rest = writer as u64 + 1;
@@ -58,6 +64,7 @@ fn write_tokens(file: &Path, writer: usize, race: &Race, stop: &AtomicBool) -> V
             std::thread::sleep(race.hold);
         }
         if open.write_all(token.as_bytes()).is_ok() {
+            begun.fetch_add(usize::from(written.is_empty()), Ordering::Relaxed);
             written.push(token);
         }
         drop(open);
@@ -87,18 +94,20 @@ fn run(race: &Race, act: impl Fn(&Bench, usize) -> Outcome) -> Tally {
     let bench = Bench::with(tempfile::tempdir().unwrap(), Shelf::default(), Durability::Relaxed);
     bench.write("f", b"");
     let file = bench.tree.join("f");
-    let stop = AtomicBool::new(false);
+    let (begun, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let mut tally = Tally::default();
     let written: Vec<Vec<String>> = std::thread::scope(|scope| {
         let writers: Vec<_> = (0..race.writers)
             .map(|writer| {
-                let (file, stop) = (&file, &stop);
-                scope.spawn(move || write_tokens(file, writer, race, stop))
+                let (file, begun, stop) = (&file, &begun, &stop);
+                scope.spawn(move || write_tokens(file, writer, race, begun, stop))
             })
             .collect();
         let end = Instant::now() + race.at_most;
         let mut round = 0;
-        while tally.done < race.operations && Instant::now() < end {
+        // On a busy machine a writer may come late.
+        let all = || begun.load(Ordering::Relaxed) == race.writers;
+        while (tally.done < race.operations || !all()) && Instant::now() < end {
             tally.count(&act(&bench, round));
             round += 1;
         }
@@ -138,7 +147,7 @@ fn race(hold: Duration, act: impl Fn(&Bench, usize) -> Outcome) {
     let race = Race { writers: 3, hold, rest: 1500, operations: OPERATIONS, at_most: AT_MOST };
     let tally = run(&race, act);
     assert_eq!(tally.idle, 0, "every writer wrote something");
-    assert_eq!(tally.done, OPERATIONS, "operations that found a moment");
+    assert!(tally.done >= OPERATIONS, "{} operations found a moment", tally.done);
 }
 
 fn replace(bench: &Bench, round: usize) -> Outcome {

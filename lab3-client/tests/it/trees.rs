@@ -45,8 +45,8 @@ pub(crate) fn read(root: &Path) -> Nodes {
     try_read(root).expect("a directory at rest")
 }
 
-/// Everything in a directory that somebody may be changing or removing, in a moment in which nothing
-/// that was listed had gone.
+/// Everything in a directory that somebody may be changing or removing, in a moment in which
+/// nothing that was listed had gone.
 #[track_caller]
 pub(crate) fn read_moving(root: &Path) -> Nodes {
     let mut nodes = None;
