@@ -94,9 +94,9 @@ impl Ledger {
     }
 
     /// Whether this is the beginning of a line that an editor has ended: some do that to a last
-    /// line before they add one.
+    /// line before they add one, and to the only line of a file that was just emptied.
     fn ended(&self, piece: &str) -> bool {
-        piece.strip_suffix('\n').is_some_and(|begun| !begun.is_empty() && self.begins(begun))
+        piece.strip_suffix('\n').is_some_and(|begun| begun.is_empty() || self.begins(begun))
     }
 
     /// The token of a line of somebody, after the beginning of another.
@@ -259,6 +259,9 @@ fn the_verdict_finds_what_is_lost_torn_or_invented() {
     let ended = [&line(a)[..30], "\n", &line(b)].concat();
     assert_eq!(judged("both/text-1", &ended), ["lost: A01-000001 log f"]);
     assert!(judged("from-A/text-1", &ended)[0].contains("torn"));
+    let emptied = ["\n", &line(a), &line(b)].concat();
+    assert_eq!(judged("both/text-1", &emptied), Vec::<String>::new());
+    assert!(judged("from-A/text-1", &emptied)[0].contains("torn"));
     let other = [&line(a)[..30], "y\n", &line(b)].concat();
     assert!(judged("both/text-1", &other)[0].contains("torn"));
 }

@@ -104,7 +104,7 @@ pub(crate) fn edit(hand: &mut Hand, path: &str) {
         "vim copy" => vim_copies(hand, path, &token),
         "vim move" => vim_moves(hand, path, &token),
         "emacs" => emacs(hand, path, &token),
-        "sed" => tool(Command::new("sed").args(["-i", "-e"]).args([add("$a ", &token)]).arg(full)),
+        "sed" => sed(&full, &token),
         _ => {
             let mut vim = Command::new("vim");
             vim.args(["-es", "-u", "NONE", "-i", "NONE", "-c"]);
@@ -119,6 +119,18 @@ pub(crate) fn edit(hand: &mut Hand, path: &str) {
 
 fn add(before: &str, token: &str) -> String {
     format!("{before}{}", line(token).trim_end())
+}
+
+/// `sed` adds something after the last line, and says which that was: an empty file has none, and
+/// `sed` is as content as ever.
+fn sed(full: &Path, token: &str) -> io::Result<()> {
+    let mut sed = Command::new("sed");
+    sed.args(["-i", "-e", &add("$a ", token), "-e", "$w /dev/stdout"]).arg(full);
+    let ran = sed.stdin(Stdio::null()).stderr(Stdio::null()).output()?;
+    match ran.status.success() && !ran.stdout.is_empty() {
+        true => Ok(()),
+        false => Err(io::Error::other("it failed, or there was no last line")),
+    }
 }
 
 fn tool(command: &mut Command) -> io::Result<()> {
