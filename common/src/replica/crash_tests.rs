@@ -21,7 +21,7 @@ use crate::replica::publish::Publisher;
 use crate::replica::recover::Recovered;
 use crate::replica::root::Root;
 use crate::replica::source::{Source, SourceError, Supplier};
-use crate::replica::trash::Keep;
+use crate::replica::trash::{Keep, Reason};
 use crate::side::Side;
 use crate::time::Timestamp;
 use crate::wire::message::{Content, OrderId};
@@ -154,6 +154,13 @@ impl Case {
         names.find(|p| !p.to_string_lossy().ends_with(".intent")).expect("something is staged")
     }
 
+    /// What the trash says that it has.
+    fn trashed(&self) -> Vec<(RelPath, Reason)> {
+        let (_claim, publisher) = open(&self.tree);
+        let listed = publisher.trash.list().unwrap();
+        listed.into_iter().map(|trashed| (trashed.path, trashed.reason)).collect()
+    }
+
     fn copies(&self) -> Vec<Vec<u8>> {
         let names = fs::read_dir(&self.tree).unwrap().map(|entry| entry.unwrap().path());
         let copies = names.filter(|p| p.to_string_lossy().contains("/f.conflict-A-"));
@@ -187,6 +194,8 @@ fn a_replacement_that_ended_anywhere_left_the_old_or_the_new_and_kept_the_old() 
             assert_eq!(case.at("f").as_deref(), Some(expected), "{verb} {place}");
             assert!(case.contents().contains(&OLD.to_vec()), "{verb} {place}");
             assert_eq!(case.copies(), Vec::<Vec<u8>>::new(), "{verb} {place}");
+            let trashed = if step < 3 { vec![] } else { vec![(f(), Reason::Replaced)] };
+            assert_eq!(case.trashed(), trashed, "{verb} {place}");
         }
     }
     let case = Case::new("replace-bare", Some(OLD)).crash_at("taken");
@@ -247,6 +256,8 @@ fn a_deletion_that_ended_anywhere_kept_the_version() {
         let expected = (place == "intended").then(|| OLD.to_vec());
         assert_eq!(case.at("f"), expected, "{place}");
         assert_eq!(case.contents(), [OLD.to_vec()], "{place}");
+        let trashed = if place == "intended" { vec![] } else { vec![(f(), Reason::Deleted)] };
+        assert_eq!(case.trashed(), trashed, "{place}");
     }
 }
 

@@ -14,7 +14,7 @@ use crate::path::RelPath;
 use crate::replica::disk::Handle;
 use crate::replica::displaced::Settled;
 use crate::replica::examine::{Seen, examine};
-use crate::replica::intent::{Identity, Intent, SUFFIX, Verb};
+use crate::replica::intent::{Identity, Intent, SUFFIX, Verb, name_for};
 use crate::replica::publish::{Publisher, writable};
 use crate::replica::root::{is_absence, stat_at};
 use crate::replica::stamp::Stamp;
@@ -83,8 +83,12 @@ impl Publisher {
         let there = stat_at(stage, name).step("look into `.lab3/stage`")?;
         let intent = Intent::read(&self.stage, name).step("read what was under way")?;
         let Some(stamp) = there else {
+            let recovered = match intent {
+                Some(intent) => self.reunited(name, intent)?,
+                None => None,
+            };
             Intent::clear(&self.stage, name);
-            return Ok(None);
+            return Ok(recovered);
         };
         let Some(intent) = intent else {
             return self.without_intent(name).map(Some);
@@ -113,6 +117,15 @@ impl Publisher {
             Settled::NotEmpty => self.return_directory(&moved, name, at_path, &home)?,
         };
         Ok(Some(recovered))
+    }
+
+    /// What an intent is about has left `stage/`. When it went to the trash, and a crash came before
+    /// the intent followed, that says there what it is.
+    fn reunited(&self, name: &[u8], intent: Intent) -> Result<Option<Recovered>, StepError> {
+        let record = name_for(name);
+        let found = self.trash.reunite((self.stage.handle(), &record), intent.before);
+        let found = found.step("bring the record of an old version to the trash")?;
+        Ok(found.then_some(Recovered::Trashed(intent.path)))
     }
 
     /// A directory was displaced that holds something: the new version leaves its place again.

@@ -4,8 +4,10 @@
 //! somebody still holds, is kept. A version `ID` has a record `ID.about` beside it: one of its own,
 //! or the intent under which it left the tree, moved along. Writing a second record and removing
 //! the first would cost more than all the rest: ext4 waits for its journal when a longer link is
-//! removed. A version that a crash parted from its record is listed without its path.
+//! removed. A version that a crash parted from its intent gets it back at the next start; where that
+//! cannot be, it is listed without its path.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,8 +18,9 @@ use rustix::fs::RenameFlags;
 use crate::digest::Digest;
 use crate::path::RelPath;
 use crate::replica::disk::Handle;
+use crate::replica::examine::{Seen, examine};
 use crate::replica::failpoint::reach;
-use crate::replica::intent::{Intent, Verb};
+use crate::replica::intent::{Identity, Intent, Verb};
 use crate::replica::note;
 use crate::replica::root::{open_file_at, stat_at};
 use crate::replica::stamp::Stamp;
@@ -136,6 +139,24 @@ impl Trash {
         // Without its record it is still kept, and listed.
         let _ = from.0.rename(intent, &self.dir, &about_name(&id), RenameFlags::empty());
         Ok(id)
+    }
+
+    /// Gives a version that a crash parted from its intent that back, if it is here. Answers
+    /// whether it was.
+    pub fn reunite(&self, intent: (&Handle, &[u8]), before: Identity) -> io::Result<bool> {
+        let names: BTreeSet<Vec<u8>> = self.dir.names()?.into_iter().collect();
+        let record_of = |name: &[u8]| [name, ABOUT].concat();
+        let alone = |name: &&Vec<u8>| !name.ends_with(ABOUT) && !names.contains(&record_of(name));
+        for name in names.iter().rev().filter(alone) {
+            if let Ok(Seen::There(row)) = examine(&self.dir, name, None)
+                && Identity::of(&row.entry) == before
+            {
+                let to = record_of(name);
+                intent.0.rename(intent.1, &self.dir, &to, RenameFlags::empty())?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Takes a version out of the trash again: it was moved elsewhere.

@@ -136,13 +136,10 @@ impl Round {
         left
     }
 
-    /// What A's trash has of a file that was replaced: each version once. One whose record a kill
-    /// came before is there without its name.
+    /// What A's trash has of a file that was replaced: each version once.
     pub(crate) fn replaced_at_a(&self, name: &str) -> Vec<String> {
         let trash = trees::trash(&self.system.a);
-        let is_of = |(path, why, _): &(String, String, String)| {
-            path == name && why == "replaced" || path.starts_with("found-in-trash-")
-        };
+        let is_of = |(path, why, _): &(String, String, String)| path == name && why == "replaced";
         let mut found: Vec<String> = trash.into_iter().filter(is_of).map(|it| it.2).collect();
         found.sort();
         found
