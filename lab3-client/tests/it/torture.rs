@@ -217,6 +217,8 @@ fn live_writers_lose_nothing_to_kills_and_cuts() {
     proxy.mend();
     let verdict = run.end(pollers, writers);
     // Files of one side in a directory that is renamed on and on may get a copy too many, still.
-    let copies = verdict.copies_own.len();
-    run.report(&format!("faults: {kills} kills, {cuts} cuts, {copies} copies too many"), &verdict);
+    let copies = &verdict.copies_own;
+    let count = copies.len();
+    eprintln!("copies too many: {copies:?}");
+    run.report(&format!("faults: {kills} kills, {cuts} cuts, {count} copies too many"), &verdict);
 }
