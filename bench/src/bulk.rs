@@ -125,18 +125,27 @@ pub(crate) fn directory(bench: &mut Bench) -> Result<()> {
     pair.options_a = ["--loss-files", "1000000000"].map(str::to_owned).to_vec();
     let (old, new) = (pair.a.join("old"), pair.a.join("new"));
     fs::create_dir(&old)?;
+    // And an empty root would, whatever was approved before.
+    fs::write(pair.a.join("beside"), "so that the root is never empty")?;
     let count = bench.arguments.directory;
     tree::make(&old, (count, FILES_EACH), (1024, 4096), &mut bench.dice)?;
     first(bench, &mut pair)?;
     let below = tree::list(&old);
-    let mut moved = Listing::from([(PathBuf::from("old"), Seen::Absent)]);
+    let mut moved = tree::list(&pair.a);
+    moved.retain(|path, _| path == Path::new("beside"));
+    moved.insert(PathBuf::from("old"), Seen::Absent);
     moved.extend(below.into_iter().map(|(path, seen)| (Path::new("new").join(path), seen)));
     fs::rename(&old, &new)?;
     let renamed = Instant::now();
     let equal = wait::converge(&pair.a, &pair.b, &moved, patience)?;
     bench.report.one("renamed", "s", seconds(renamed, equal), &[]);
     pair.settle(patience)?;
-    let gone = moved.into_keys().map(|path| (path, Seen::Absent)).collect();
+    let stays = |path: &Path| path == Path::new("beside");
+    let gone = moved.into_iter().map(|(path, seen)| match stays(&path) {
+        true => (path, seen),
+        false => (path, Seen::Absent),
+    });
+    let gone = gone.collect();
     let began = Instant::now();
     fs::remove_dir_all(&new)?;
     let removed = Instant::now();

@@ -168,8 +168,14 @@ impl Observing {
             Stage::Looking(_) => self.now().after_ms(COMMIT_MS),
             Stage::Reading(_) => self.next_guard,
         });
-        let next = [Some(self.next_guard), Some(self.next_poll), self.next_scrub]
+        // While it is halted nothing is looked at, however long it has been due.
+        let looks = match self.halt {
+            None => [Some(self.next_poll), self.next_scrub],
+            Some(_) => [None, None],
+        };
+        let next = [Some(self.next_guard)]
             .into_iter()
+            .chain(looks)
             .flatten()
             .chain(self.dirty.next_due())
             .chain(deadlines)

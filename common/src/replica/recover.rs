@@ -119,8 +119,8 @@ impl Publisher {
         Ok(Some(recovered))
     }
 
-    /// What an intent is about has left `stage/`. When it went to the trash, and a crash came before
-    /// the intent followed, that says there what it is.
+    /// What an intent is about has left `stage/`. When it went to the trash, and a crash came
+    /// before the intent followed, that says there what it is.
     fn reunited(&self, name: &[u8], intent: Intent) -> Result<Option<Recovered>, StepError> {
         let record = name_for(name);
         let found = self.trash.reunite((self.stage.handle(), &record), intent.before);

@@ -4,8 +4,8 @@
 //! somebody still holds, is kept. A version `ID` has a record `ID.about` beside it: one of its own,
 //! or the intent under which it left the tree, moved along. Writing a second record and removing
 //! the first would cost more than all the rest: ext4 waits for its journal when a longer link is
-//! removed. A version that a crash parted from its intent gets it back at the next start; where that
-//! cannot be, it is listed without its path.
+//! removed. A version that a crash parted from its intent gets it back at the next start; where
+//! that cannot be, it is listed without its path.
 
 use std::collections::BTreeSet;
 use std::io;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::side::Side;
 
@@ -86,6 +86,30 @@ fn a_pair_at_rest_writes_nothing() {
         eprintln!("{side} at rest for {seconds} s: {calls} writes, {bytes} bytes, {ticks} ticks");
         assert_eq!(bytes, 0, "{side} wrote to its disk");
         assert!(calls <= 4 * seconds, "{side} made {calls} writes in {seconds} seconds");
+    }
+}
+
+/// A side that is halted rests: it waits for somebody to look, for as long as that takes.
+#[test]
+fn a_halted_side_rests() {
+    let systems = Side::BOTH.map(|side| {
+        let mut system = System::holding(&[("1", "one"), ("d/2", "two")]);
+        system.stop(&[side]);
+        ["1", "d"].iter().for_each(|name| remove(system.root(side), name));
+        system.restart(&[side]);
+        system.halted();
+        (system, side)
+    });
+    // All that is done from time to time has been due for a while.
+    sleep(Duration::from_secs(12));
+    let ticks = || systems.each_ref().map(|(system, side)| work(system, *side).2);
+    let (begun, began) = (Instant::now(), ticks());
+    sleep(Duration::from_secs(2));
+    let passed = begun.elapsed();
+    for (ended, began) in ticks().into_iter().zip(began) {
+        // A tick is ten milliseconds.
+        let worked = Duration::from_millis(10 * (ended - began));
+        assert!(worked < passed / 10, "it worked for {worked:?} of {passed:?}");
     }
 }
 
