@@ -70,11 +70,11 @@ pub(crate) fn idle(bench: &mut Bench) -> Result<()> {
     sleep(time);
     let (after, ended) = (pair.usage()?, Instant::now());
     let mib = |bytes: f64| bytes / f64::from(1 << 20);
-    let a_second = |after: f64, before: f64| (after - before) / seconds(began, ended);
+    let a_second = |all: f64| all / seconds(began, ended);
     bench.report.one("processor, both servers", "s", after.seconds - before.seconds, &[]);
-    let scheduled = 1000.0 * a_second(after.scheduled, before.scheduled);
-    bench.report.one("processor, each second", "ms", scheduled, &[]);
-    bench.report.one("waking up, each second", "times", a_second(after.wakes, before.wakes), &[]);
+    let (spent, wakes) = after.since(&before);
+    bench.report.one("processor, each second", "ms", 1000.0 * a_second(spent), &[]);
+    bench.report.one("waking up, each second", "times", a_second(wakes), &[]);
     bench.report.one("memory, both servers", "MiB", mib(after.resident), &[]);
     bench.report.one("memory, peak", "MiB", mib(after.peak), &[]);
     Ok(())

@@ -1,20 +1,22 @@
 //! What processes cost: the kernel's own counts of their time and memory.
 #![expect(clippy::disallowed_methods, reason = "`/proc`")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Add;
 
 use anyhow::Result;
 
+/// What a thread has used: nanoseconds by the scheduler's clock, and how often it has waked up.
+type Spent = (u64, u64);
+
 /// What processes have used, and use.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Usage {
     /// Seconds of the processor since the start, in hundredths.
     pub(crate) seconds: f64,
-    /// The same of the threads that there are now, by the scheduler's clock; 0 without it.
-    pub(crate) scheduled: f64,
-    /// How often these threads have waked up.
-    pub(crate) wakes: f64,
+    /// Each thread that there is now.
+    threads: BTreeMap<String, Spent>,
     /// Bytes in memory.
     pub(crate) resident: f64,
     /// The most that was in memory.
@@ -32,32 +34,45 @@ impl Usage {
         let after = stat.rsplit(')').next().unwrap_or_default();
         let ticks = after.split_whitespace().skip(11).take(2);
         let ticks: u64 = ticks.map(|field| field.parse().unwrap_or(0)).sum();
-        let (mut scheduled, mut wakes) = (0, 0);
+        let mut threads = BTreeMap::new();
         for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let path = task?.path();
             // A thread that ends meanwhile has nothing to say.
-            let read = |name| fs::read_to_string(task.as_ref().ok()?.path().join(name)).ok();
-            let spent = read("schedstat").unwrap_or_default();
-            scheduled += field(&spent, "");
-            wakes += field(&read("status").unwrap_or_default(), "voluntary_ctxt_switches:");
+            let read = |name| fs::read_to_string(path.join(name)).unwrap_or_default();
+            let spent = field(&read("schedstat"), "");
+            let wakes = field(&read("status"), "voluntary_ctxt_switches:");
+            threads.insert(path.to_string_lossy().into_owned(), (spent, wakes));
         }
         Ok(Usage {
             seconds: ticks as f64 / 100.0,
-            scheduled: scheduled as f64 / 1e9,
-            wakes: wakes as f64,
+            threads,
             resident: (field(&status, "VmRSS:") * 1024) as f64,
             peak: (field(&status, "VmHWM:") * 1024) as f64,
         })
     }
 }
 
+impl Usage {
+    /// Seconds of the processor and wake-ups since then, of the threads that there are now.
+    pub(crate) fn since(&self, earlier: &Usage) -> (f64, f64) {
+        let (mut seconds, mut wakes) = (0.0, 0.0);
+        for (thread, now) in &self.threads {
+            let then = earlier.threads.get(thread).copied().unwrap_or_default();
+            seconds += now.0.saturating_sub(then.0) as f64 / 1e9;
+            wakes += now.1.saturating_sub(then.1) as f64;
+        }
+        (seconds, wakes)
+    }
+}
+
 impl Add for Usage {
     type Output = Usage;
 
-    fn add(self, other: Usage) -> Usage {
+    fn add(mut self, other: Usage) -> Usage {
+        self.threads.extend(other.threads);
         Usage {
             seconds: self.seconds + other.seconds,
-            scheduled: self.scheduled + other.scheduled,
-            wakes: self.wakes + other.wakes,
+            threads: self.threads,
             resident: self.resident + other.resident,
             peak: self.peak + other.peak,
         }
@@ -82,5 +97,11 @@ mod tests {
         assert_eq!(field("a:\t12 kB\nb: 3\n", "b:"), 3);
         assert_eq!(field("12 3 4\n", ""), 12);
         assert_eq!(field("a: 1\n", "c:"), 0);
+        let of = |threads: &[(&str, Spent)]| Usage {
+            threads: threads.iter().map(|(name, spent)| ((*name).to_owned(), *spent)).collect(),
+            ..Usage::default()
+        };
+        let (before, after) = (of(&[("ends", (9, 9)), ("one", (5, 1))]), of(&[("one", (7, 4))]));
+        assert_eq!(after.since(&before).1, 3.0, "what a thread took with it is not subtracted");
     }
 }
