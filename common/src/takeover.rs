@@ -1,8 +1,8 @@
 //! Taking over from a process that was killed a moment ago.
 //!
-//! The kernel takes a killed process apart after its parent has heard of its end: a thread may
-//! still wait for the disk, and watches are given back before what is closed after them. So for a
-//! moment locks and addresses are held by nobody who could use them, and who starts at once waits.
+//! A process is not gone when it has been sent its end: a thread of it may still wait for the disk,
+//! and watches are given back before what is closed after them. Until its parent has heard of the
+//! end, locks and addresses are held by nobody who could use them, and who starts at once waits.
 #![expect(clippy::disallowed_methods, reason = "it waits, and opens the socket")]
 
 use std::io;
