@@ -29,6 +29,7 @@ pub struct Config {
 
 /// Runs in a runtime of its own until SIGTERM or Ctrl-C.
 pub fn run_until_stopped(config: Config) -> Result<()> {
+    common::sys::keep_one_heap();
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let _within = runtime.enter();
     runtime.block_on(run(config, common::stop::signalled()?, |address, directory| {
