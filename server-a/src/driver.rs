@@ -1,6 +1,7 @@
 //! Owns the coordinator: events in, actions out, one at a time, on one thread.
 //!
-//! It has no opinion. Each action is one call of whoever carries it out.
+//! It has no opinion. Each action is one call of whoever carries it out. What has arrived meanwhile
+//! is handled together, so that much at once costs few writes; one event alone never waits.
 #![expect(clippy::disallowed_methods, reason = "the clock and the thread of the coordinator")]
 
 use std::sync::Arc;
@@ -26,6 +27,9 @@ use crate::peer::Link;
 use crate::saver::Save;
 use crate::underway::file::Recording;
 
+/// Events that are handled before their actions are carried out.
+const EVENTS_AT_ONCE: usize = 64;
+
 /// The coordinator and all who carry out its actions.
 pub(crate) struct Driver {
     pub(crate) coordinator: Coordinator,
@@ -50,33 +54,50 @@ fn drive(mut driver: Driver, post: &Receiver<Mail>) {
     let mut actions = Vec::new();
     driver.coordinator.start(&mut actions);
     loop {
-        for action in actions.drain(..) {
-            if let Action::WakeAt(Moment(ms)) = action {
-                alarm = Some(start + Duration::from_millis(ms));
-            } else {
-                driver.carry_out(action);
-            }
-        }
-        let mail = match alarm {
+        driver.carry_out_all(&mut actions, |Moment(ms)| {
+            alarm = Some(start + Duration::from_millis(ms));
+        });
+        let first = match alarm {
             Some(when) => post.recv_timeout(when.saturating_duration_since(Instant::now())),
             None => post.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
-        let event = match mail {
-            Ok(Mail::Event(event)) => event,
-            Ok(Mail::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+        let first = match first {
+            Ok(mail) => mail,
+            Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
                 alarm = None;
-                Event::Woke
+                Mail::Event(Event::Woke)
             }
         };
-        let event = driver.contents.remember(event);
-        let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let now = Now { moment: Moment(ms), wall: Timestamp::now() };
-        driver.coordinator.handle(now, event, &mut actions);
+        for mail in std::iter::once(first).chain(post.try_iter()).take(EVENTS_AT_ONCE) {
+            let Mail::Event(event) = mail else {
+                driver.carry_out_all(&mut actions, |_| {});
+                return;
+            };
+            let event = driver.contents.remember(event);
+            let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let now = Now { moment: Moment(ms), wall: Timestamp::now() };
+            driver.coordinator.handle(now, event, &mut actions);
+        }
     }
 }
 
 impl Driver {
+    /// Carries out what several events have led to, in its order; what is to be remembered through
+    /// a kill is written down before anything is done about it.
+    fn carry_out_all(&mut self, actions: &mut Vec<Action>, mut wake_at: impl FnMut(Moment)) {
+        self.underway.record_all(actions.iter().filter_map(|action| match action {
+            Action::Trail(trail) => Some(trail),
+            _ => None,
+        }));
+        for action in actions.drain(..) {
+            match action {
+                Action::WakeAt(when) => wake_at(when),
+                action => self.carry_out(action),
+            }
+        }
+    }
+
     fn carry_out(&mut self, action: Action) {
         match action {
             Action::Order(side, order) => {
@@ -87,7 +108,6 @@ impl Driver {
                     Side::B => self.link.send(&PeerMessage::Order(order)),
                 }
             }
-            Action::Trail(trail) => self.underway.record(trail),
             Action::Hold(edit) => {
                 let content = self.contents.at_hand(edit.after.as_ref());
                 // The keeper outlives the driver.
@@ -98,7 +118,7 @@ impl Driver {
             }
             Action::Save(id, batch) => drop(self.saver.send(Save::Batch(id, batch))),
             Action::Answer(client, answer) => self.desk.answer(client, answer),
-            Action::WakeAt(_) => {}
+            Action::WakeAt(_) | Action::Trail(_) => {}
             Action::Note(note) => notes::tell(&note),
             Action::Record(row) => self.journal.record(row),
             Action::Recall(client, query) => self.journal.recall(client, query),

@@ -184,7 +184,7 @@ fn open(config: &Config, mail: Sender<Mail>, asker: Arc<Asker>) -> Result<Opened
     let recording = Arc::new(Recording::default());
     let record = recording.clone();
     // Before it is heard of: a kill may come in between.
-    let effected = Box::new(move |id| record.record(Trail::Done(id)));
+    let effected = Box::new(move |id| record.record(&Trail::Done(id)));
     let replica = Arc::new(Replica::open(settings, supplier, reporter, effected)?);
     let saved = saver::load(replica.store())?;
     let path = replica.claim().state().join("pending");

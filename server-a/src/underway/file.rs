@@ -35,9 +35,17 @@ impl Recording {
     }
 
     /// Writes a step down.
-    pub(crate) fn record(&self, trail: Trail) {
-        if let Some(recorder) = self.0.get() {
-            recorder.lock().unwrap_or_else(PoisonError::into_inner).record(trail);
+    pub(crate) fn record(&self, trail: &Trail) {
+        self.record_all(std::iter::once(trail));
+    }
+
+    /// Writes steps down.
+    pub(crate) fn record_all<'t>(&self, trails: impl Iterator<Item = &'t Trail>) {
+        let mut trails = trails.peekable();
+        if trails.peek().is_some()
+            && let Some(recorder) = self.0.get()
+        {
+            recorder.lock().unwrap_or_else(PoisonError::into_inner).record(trails);
         }
     }
 }
@@ -77,19 +85,27 @@ impl Recorder {
         Ok((recorder, open))
     }
 
-    /// Writes a step down, before anything is done about it.
-    pub fn record(&mut self, trail: Trail) {
-        if matches!(trail, Trail::Done(id) if !self.open.is_unknown(id)) {
+    /// Writes steps down, before anything is done about them.
+    pub fn record<'t>(&mut self, trails: impl IntoIterator<Item = &'t Trail>) {
+        let mut bytes = Vec::new();
+        let mut is_too_long = false;
+        for trail in trails {
+            if matches!(trail, Trail::Done(id) if !self.open.is_unknown(*id)) {
+                continue;
+            }
+            let before = bytes.len();
+            frame::append(trail, &mut bytes);
+            // Nothing to append is a step that is too long for a row.
+            is_too_long |= bytes.len() == before;
+            self.open.note(trail.clone());
+        }
+        if bytes.is_empty() && !is_too_long {
             return;
         }
-        let mut bytes = Vec::new();
-        frame::append(&trail, &mut bytes);
-        self.open.note(trail);
-        // Nothing to append is a step that is too long for a row.
         let is_due = self.bytes > RENEWED_BYTES.max(4 * self.renewed)
             || self.open.is_empty() && self.bytes > EMPTIED_BYTES
             || self.file.is_none()
-            || bytes.is_empty();
+            || is_too_long;
         let written = if is_due { self.renew() } else { self.append(&bytes) };
         match written {
             Ok(()) => self.is_failing = false,

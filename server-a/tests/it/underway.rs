@@ -129,7 +129,7 @@ fn what_is_not_over_is_there_again_in_the_same_life_and_in_no_other() {
     assert!(found.is_empty());
     let trails = [ordered(1), ordered(2), Trail::Done(OrderId(2)), ordered(3)];
     for trail in trails.iter().cloned().chain([Trail::Over(vec![OrderId(1)])]) {
-        recorder.record(trail);
+        recorder.record([&trail]);
     }
     drop(recorder);
     let (_, found) = open(7);
@@ -147,7 +147,7 @@ fn a_torn_end_costs_its_step_and_damage_costs_all() {
     let dir = tempfile::tempdir().expect("a directory");
     let at = dir.path().join("underway");
     let (mut recorder, _) = Recorder::open(&at, 7).expect("opened");
-    (1..4).for_each(|number| recorder.record(ordered(number)));
+    (1..4).for_each(|number| recorder.record([&ordered(number)]));
     let whole = fs::read(&at).expect("read");
     fs::write(&at, &whole[..whole.len() - 3]).expect("torn");
     let (_, torn) = Recorder::open(&at, 7).expect("opened");
@@ -165,13 +165,13 @@ fn the_file_stays_small_however_much_passes() {
     let at = dir.path().join("underway");
     let (mut recorder, _) = Recorder::open(&at, 7).expect("opened");
     for number in 0..100_000 {
-        recorder.record(ordered(number));
-        recorder.record(Trail::Done(OrderId(number)));
-        recorder.record(Trail::Over(vec![OrderId(number)]));
+        recorder.record([&ordered(number)]);
+        recorder.record([&Trail::Done(OrderId(number))]);
+        recorder.record([&Trail::Over(vec![OrderId(number)])]);
     }
     let length = fs::metadata(&at).expect("a file").len();
     assert!(length < 128 * 1024, "{length} bytes");
-    recorder.record(ordered(100_001));
+    recorder.record([&ordered(100_001)]);
     drop(recorder);
     let (_, found) = Recorder::open(&at, 7).expect("opened");
     assert_eq!(found, noted([ordered(100_001)]));
