@@ -5,7 +5,7 @@
 //! disk, and a thousand small files cost a few flushes. One operation that fails stops no other.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::change::{Operation, Outcome};
 use crate::entry::Entry;
@@ -17,7 +17,7 @@ use crate::replica::known::{Known, Row};
 use crate::replica::publish::Publisher;
 use crate::replica::receive::NotReceived;
 use crate::replica::source::Supplier;
-use crate::replica::stage::{Staged, plain};
+use crate::replica::stage::{Flush, Staged, plain};
 use crate::replica::step::{Step, StepError};
 use crate::sys::ignore_sigio;
 use crate::wire::message::{Content, OrderId, Report};
@@ -65,6 +65,9 @@ pub struct Committer {
     pub dirty: Dirty,
     /// Where to say that an operation has taken effect.
     pub effected: Effected,
+    /// Large groups take turns in all but waiting for the disk: they would only stand in each
+    /// other's way in `stage/`.
+    pub turn: Mutex<()>,
 }
 
 /// A job on its way through the phases.
@@ -91,10 +94,16 @@ impl Committer {
         self.known.begin(&paths);
         let each = jobs.iter().filter(|job| job.content != Content::None).count() <= FLUSHES_MAX;
         let strict = self.durability == Durability::Strict;
-        let mut states: Vec<State> =
-            jobs.iter().map(|job| self.prepare(job, strict && each)).collect();
-        if strict
-            && !each
+        let flush = match self.durability {
+            Durability::Strict if each => Flush::Now,
+            Durability::Strict => Flush::Together,
+            Durability::Relaxed => Flush::Begun,
+        };
+        let take_turn = || (flush == Flush::Together).then(|| self.turn.lock());
+        let turn = take_turn();
+        let mut states: Vec<State> = jobs.iter().map(|job| self.prepare(job, flush)).collect();
+        drop(turn);
+        if flush == Flush::Together
             && let Err(e) = self.flush_all()
         {
             // After a failed flush no page can be believed: what was staged is bad.
@@ -106,6 +115,7 @@ impl Committer {
                 self.publisher.stage.written(staged);
             }
         }
+        let turn = take_turn();
         let mut touched = Touched::default();
         let answers: Vec<Answer> = jobs
             .iter()
@@ -118,13 +128,14 @@ impl Committer {
                 answer
             })
             .collect();
+        drop(turn);
         let flushed = if strict { self.flush(touched) } else { Ok(()) };
         for (job, answer) in jobs.iter().zip(answers) {
             self.finish(job, answer, &flushed);
         }
     }
 
-    fn prepare(&self, job: &Job, durable: bool) -> State {
+    fn prepare(&self, job: &Job, flush: Flush) -> State {
         let Operation::Change(change) = &job.operation else {
             return State::Ready(Plan::Rename, None);
         };
@@ -137,7 +148,7 @@ impl Committer {
         let (true, Some(after)) = (plan.publishes(), &after) else {
             return State::Ready(plan, None);
         };
-        match self.receive(change, after, &job.content, durable) {
+        match self.receive(change, after, &job.content, flush) {
             Ok(staged) => State::Ready(plan, Some(staged)),
             Err(NotReceived::Moved) => State::Over(Answer::of(Outcome::Moved)),
             Err(NotReceived::Failed(e)) => State::Over(Answer::failed(&e)),
@@ -164,8 +175,8 @@ impl Committer {
             Operation::Rename { from, to, before } => self.rename(from, to, before),
         };
         let mut answer = answer.unwrap_or_else(|e| Answer::failed(&e));
-        if let Some(staged) = &staged {
-            self.publisher.discard(staged);
+        if let Some(staged) = staged.filter(|_| !answer.published) {
+            self.publisher.discard(&staged);
         }
         for dir in answer.touched.drain(..) {
             touched.add(dir);
@@ -225,7 +236,7 @@ impl Touched {
 impl Answer {
     pub(super) fn of(outcome: Outcome) -> Answer {
         let (left, touched, again) = (Vec::new(), Vec::new(), Vec::new());
-        Answer { outcome, left, renamed: false, touched, again }
+        Answer { outcome, left, renamed: false, published: false, touched, again }
     }
 
     pub(super) fn failed(error: &StepError) -> Answer {

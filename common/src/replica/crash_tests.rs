@@ -92,6 +92,7 @@ fn child() {
         supplier: Arc::new(Nowhere),
         dirty: Box::new(|_| {}),
         effected: Box::new(|_| {}),
+        turn: Default::default(),
     };
     let operation = Operation::Change(Change { path: f(), before, after, copy: None });
     committer.commit_all(vec![Job { id: OrderId(1), operation, content }]);

@@ -9,6 +9,7 @@
     reason = "the disk, its threads and their mailboxes"
 )]
 
+mod ahead;
 pub mod apply;
 pub mod barrier;
 pub mod claim;

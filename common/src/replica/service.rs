@@ -29,7 +29,7 @@ use crate::replica::root::{Root, RootError};
 use crate::replica::salvage::Salvage;
 use crate::replica::saving::Saving;
 use crate::replica::source::Supplier;
-use crate::replica::stage::StagedFile;
+use crate::replica::stage::{Flush, StagedFile};
 use crate::replica::step::StepError;
 use crate::replica::supply::supply;
 use crate::replica::trash::{Keep, Reason};
@@ -157,6 +157,7 @@ impl Replica {
             supplier,
             dirty: Box::new(move |path| look(Command::MarkDirty(path))),
             effected,
+            turn: Default::default(),
         };
         let lanes = Lanes::start(committer).map_err(failed("start a thread"))?;
         let saving = Saving::start(known.clone(), store.clone(), publisher.clone())
@@ -296,8 +297,9 @@ impl Replica {
         let publisher = &self.publisher;
         let mut staged = publisher.stage.file(file.size).map_err(io::Error::other)?;
         let name = staged.name().to_vec();
+        let flush = if self.is_strict() { Flush::Now } else { Flush::Begun };
         let kept = write_all(&mut staged, content)
-            .and_then(|()| staged.finish(file, self.is_strict()).map_err(io::Error::other))
+            .and_then(|()| staged.finish(file, flush).map_err(io::Error::other))
             .and_then(|_| {
                 let from = (publisher.stage.handle(), name.as_slice());
                 let put = publisher.trash.put(from, path, Reason::Discarded, file.digest);

@@ -67,6 +67,7 @@ impl Bench {
             supplier: Arc::new(shelf),
             dirty: Box::new(move |path| dirty.lock().unwrap().push(path)),
             effected: Box::new(|_| {}),
+            turn: Default::default(),
         };
         Bench { _dir: dir, tree, committer, again, reports, _claim: claim }
     }

@@ -121,6 +121,7 @@ impl Place {
             effected: Box::new(move |id| {
                 carried_out.lock().unwrap_or_else(PoisonError::into_inner).push(id);
             }),
+            turn: Default::default(),
         };
         let (patterns, followed) = (Patterns::default(), Followed::default());
         Place { root, known, committer, reports, again, effected, patterns, followed }
