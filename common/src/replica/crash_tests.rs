@@ -91,7 +91,7 @@ fn child() {
         durability: Durability::Relaxed,
         supplier: Arc::new(Nowhere),
         dirty: Box::new(|_| {}),
-        effected: Box::new(|_| {}),
+        follow: Box::new(|_| {}),
     };
     let operation = Operation::Change(Change { path: f(), before, after, copy: None });
     committer.commit_all(vec![Job { id: OrderId(1), operation, content }]);

@@ -11,6 +11,7 @@
 
 pub mod apply;
 pub mod barrier;
+pub mod begun;
 pub mod claim;
 pub mod commit;
 pub mod condition;
