@@ -36,7 +36,7 @@ use common::exchange::asker::Asker;
 use common::exchange::giver::Giver;
 use common::options::{ReplicaOptions, only_loopback};
 use common::reconcile::safety::Limits;
-use common::replica::service::{Replica, Settings};
+use common::replica::service::{Claimed, Replica, Settings};
 use common::side::Side;
 use tokio::runtime::Builder;
 use tokio::task::{JoinSet, spawn_blocking};
@@ -181,11 +181,17 @@ fn open(config: &Config, mail: Sender<Mail>, asker: Arc<Asker>) -> Result<Opened
     let reporter = Box::new(move |report| {
         drop(mail.send(Mail::Event(Event::Reported(Side::A, report))));
     });
-    let recording = Arc::new(Recording::default());
+    let claimed = Claimed::take(settings)?;
+    let noted = claimed.claim().state().join("underway");
+    // Recovery, which comes next, takes the traces away.
+    let took_effect = |operation: &_, witness: &_| claimed.took_effect(operation, witness);
+    let (recorder, underway) = Recorder::open(&noted, claimed.run(), took_effect)
+        .with_context(|| format!("cannot write `{}`", noted.display()))?;
+    let recording = Arc::new(Recording::of(recorder));
     let record = recording.clone();
     // Before it is heard of: a kill may come in between.
-    let effected = Box::new(move |id| record.record(&Trail::Done(id)));
-    let replica = Arc::new(Replica::open(settings, supplier, reporter, effected)?);
+    let follow = Box::new(move |progress| record.record(&Trail::of(progress)));
+    let replica = Arc::new(Replica::open(claimed, supplier, reporter, follow)?);
     let saved = saver::load(replica.store())?;
     let path = replica.claim().state().join("pending");
     // A first start may have been cut short: until B was met and something locked, nothing is held.
@@ -203,10 +209,6 @@ fn open(config: &Config, mail: Sender<Mail>, asker: Arc<Asker>) -> Result<Opened
         locks.recover(edit.lock, &edit.path, edit.received);
     }
     let queue = PendingQueue::rebuild(opened.edits, opened.next_seq, config.held);
-    let noted = replica.claim().state().join("underway");
-    let (recorder, underway) = Recorder::open(&noted, replica.run())
-        .with_context(|| format!("cannot write `{}`", noted.display()))?;
-    recording.begin(recorder);
     let remembered = Remembered {
         underway,
         archive: saved.archive,

@@ -12,6 +12,7 @@ use crate::entry::Entry;
 use crate::path::RelPath;
 use crate::problem::{Problem, ProblemKind};
 use crate::replica::apply::{Answer, Plan};
+use crate::replica::begun::{Follow, Progress, witness};
 use crate::replica::disk::Handle;
 use crate::replica::known::{Known, Row};
 use crate::replica::publish::Publisher;
@@ -48,9 +49,6 @@ pub struct Job {
 /// Called with a path that is to be looked at again.
 pub type Dirty = Box<dyn Fn(RelPath) + Send + Sync>;
 
-/// Called with an operation that has taken effect, before it is flushed and told.
-pub type Effected = Box<dyn Fn(OrderId) + Send + Sync>;
-
 /// Carries out operations at one replica.
 pub struct Committer {
     /// What moves things.
@@ -63,8 +61,8 @@ pub struct Committer {
     pub supplier: Arc<dyn Supplier>,
     /// Where to say that a path must be looked at again.
     pub dirty: Dirty,
-    /// Where to say that an operation has taken effect.
-    pub effected: Effected,
+    /// Where to say how operations come along.
+    pub follow: Follow,
     /// Large groups take turns in all but waiting for the disk: they would only stand in each
     /// other's way in `stage/`.
     pub turn: Mutex<()>,
@@ -116,6 +114,7 @@ impl Committer {
             }
         }
         let turn = take_turn();
+        self.begin(&jobs, &states);
         let mut touched = Touched::default();
         let answers: Vec<Answer> = jobs
             .iter()
@@ -123,7 +122,7 @@ impl Committer {
             .map(|(job, state)| {
                 let answer = self.publish(job, state, &mut touched);
                 if matches!(answer.outcome, Outcome::Done { .. }) {
-                    (self.effected)(job.id);
+                    (self.follow)(Progress::Effected(job.id));
                 }
                 answer
             })
@@ -155,6 +154,18 @@ impl Committer {
         }
     }
 
+    /// Says for all at once what will tell after a kill which of them took effect.
+    fn begin(&self, jobs: &[Job], states: &[State]) {
+        let begun = |(job, state): (&Job, &State)| match state {
+            State::Ready(plan, staged) => Some((job.id, witness(plan, staged.as_ref())?)),
+            State::Over(_) => None,
+        };
+        let begun: Vec<_> = jobs.iter().zip(states).filter_map(begun).collect();
+        if !begun.is_empty() {
+            (self.follow)(Progress::Begun(begun));
+        }
+    }
+
     fn abandon(&self, state: State, error: &StepError) -> State {
         match state {
             State::Ready(_, Some(staged)) => {
@@ -176,6 +187,10 @@ impl Committer {
         };
         let mut answer = answer.unwrap_or_else(|e| Answer::failed(&e));
         if let Some(staged) = staged.filter(|_| !answer.published) {
+            let done = matches!(answer.outcome, Outcome::Done { .. });
+            if !done && self.publisher.is_unpublished(&staged) {
+                (self.follow)(Progress::Missed(job.id));
+            }
             self.publisher.discard(&staged);
         }
         for dir in answer.touched.drain(..) {

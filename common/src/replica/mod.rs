@@ -12,6 +12,7 @@
 mod ahead;
 pub mod apply;
 pub mod barrier;
+pub mod begun;
 pub mod claim;
 pub mod commit;
 pub mod condition;

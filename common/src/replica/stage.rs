@@ -101,6 +101,11 @@ impl Stage {
         self.fresh('q')
     }
 
+    /// The name for what makes room for something staged; no other has its number.
+    pub(super) fn aside_of(name: &[u8]) -> Vec<u8> {
+        [b"q", name.get(1..).unwrap_or_default()].concat()
+    }
+
     /// Starts receiving a file of `size` bytes.
     pub fn file(&self, size: u64) -> Result<StagedFile, StepError> {
         let name = self.new_name();
