@@ -61,6 +61,33 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
+/// The first bytes of a digest: enough to find a chunk by, and half as long on the wire. What is made
+/// of such chunks is verified by the digest of the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark(pub [u8; 16]);
+
+impl Mark {
+    /// The mark of bytes that are at hand.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Mark {
+        let mut mark = [0; 16];
+        mark.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
+        Mark(mark)
+    }
+}
+
+impl Serialize for Mark {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mark {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Mark(serde_bytes::ByteArray::<16>::deserialize(deserializer)?.into_array()))
+    }
+}
+
 /// Digests content that arrives in pieces.
 #[derive(Default)]
 pub struct Hasher(blake3::Hasher);

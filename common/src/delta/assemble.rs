@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::digest::Mark;
 use crate::limits::PIECE_BYTES_MAX;
 use crate::wire::message::Chunk;
 
@@ -45,9 +46,9 @@ pub fn plan(target: &[Chunk], have: &[Chunk]) -> Vec<Piece> {
     let mut at = 0_u64;
     for chunk in target.iter().filter(|chunk| chunk.length > 0) {
         let length = u64::from(chunk.length);
-        match chunk.digest {
+        match chunk.mark {
             None => hole(&mut pieces, at, length),
-            Some(digest) => match at_hand.get(&(digest, chunk.length)) {
+            Some(mark) => match at_hand.get(&(mark, chunk.length)) {
                 Some(places) => take(&mut pieces, places, at, length),
                 None => fetch(&mut pieces, at, chunk.length),
             },
@@ -72,13 +73,13 @@ pub fn fetched_bytes(pieces: &[Piece]) -> u64 {
 type Places = Vec<u64>;
 
 /// Where each chunk is. Of one that repeats, a few places: enough to go on where one began.
-fn offsets(have: &[Chunk]) -> BTreeMap<(crate::digest::Digest, u32), Places> {
+fn offsets(have: &[Chunk]) -> BTreeMap<(Mark, u32), Places> {
     const PLACES_MAX: usize = 8;
     let mut places: BTreeMap<_, Places> = BTreeMap::new();
     let mut from = 0_u64;
     for chunk in have {
-        if let Some(digest) = chunk.digest {
-            let known = places.entry((digest, chunk.length)).or_default();
+        if let Some(mark) = chunk.mark {
+            let known = places.entry((mark, chunk.length)).or_default();
             if known.len() < PLACES_MAX {
                 known.push(from);
             }

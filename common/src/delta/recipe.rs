@@ -1,4 +1,4 @@
-//! The chunks of a content, and its digest, in one pass.
+//! The chunks of a content, in one pass.
 //!
 //! Both ends must cut alike, so the sizes below and the algorithm (FastCDC, the 2020 variant with
 //! normalization level 1) are a part of the protocol. This module opens no file; it takes bytes.
@@ -10,7 +10,7 @@ use std::io::{self, Read};
 
 use fastcdc::v2020::FastCDC;
 
-use crate::digest::{Digest, Hasher};
+use crate::digest::Mark;
 use crate::limits::PIECE_BYTES_MAX;
 use crate::wire::message::Chunk;
 
@@ -39,19 +39,8 @@ impl Recipe {
     }
 }
 
-/// What one pass over a content tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Measured {
-    /// The digest of the whole.
-    pub digest: Digest,
-    /// Its length in bytes.
-    pub size: u64,
-    /// Its chunks.
-    pub recipe: Recipe,
-}
-
 /// Reads a content to its end.
-pub fn chunks_of(mut content: impl Read) -> io::Result<Measured> {
+pub fn chunks_of(mut content: impl Read) -> io::Result<Recipe> {
     let mut cutter = Cutter::default();
     let mut piece = vec![0; PIECE_BYTES_MAX];
     loop {
@@ -64,11 +53,10 @@ pub fn chunks_of(mut content: impl Read) -> io::Result<Measured> {
     }
 }
 
-/// Cuts and digests a content that arrives in pieces of any length.
+/// Cuts a content that arrives in pieces of any length. The whole is not digested: who rebuilds a
+/// content verifies it, whatever was said of its chunks.
 #[derive(Default)]
 pub struct Cutter {
-    whole: Hasher,
-    size: u64,
     /// Bytes that are not in a chunk yet.
     rest: Vec<u8>,
     chunks: Vec<Chunk>,
@@ -77,17 +65,15 @@ pub struct Cutter {
 impl Cutter {
     /// Takes the next piece.
     pub fn update(&mut self, piece: &[u8]) {
-        self.whole.update(piece);
-        self.size += piece.len() as u64;
         self.rest.extend_from_slice(piece);
         self.cut_while_more_than(CHUNK_BYTES_MAX - 1);
     }
 
     /// There are no more pieces.
     #[must_use]
-    pub fn finish(mut self) -> Measured {
+    pub fn finish(mut self) -> Recipe {
         self.cut_while_more_than(0);
-        Measured { digest: self.whole.finish(), size: self.size, recipe: Recipe(self.chunks) }
+        Recipe(self.chunks)
     }
 
     fn cut_while_more_than(&mut self, kept: usize) {
@@ -108,13 +94,13 @@ impl Cutter {
 fn push(chunks: &mut Vec<Chunk>, bytes: &[u8]) {
     let length = u32::try_from(bytes.len()).expect("a chunk is at most CHUNK_BYTES_MAX long");
     if bytes.iter().any(|&byte| byte != 0) {
-        chunks.push(Chunk { length, digest: Some(Digest::of(bytes)) });
+        chunks.push(Chunk { length, mark: Some(Mark::of(bytes)) });
         return;
     }
     match chunks.last_mut() {
-        Some(hole) if hole.digest.is_none() && hole.length <= HOLE_BYTES_MAX - length => {
+        Some(hole) if hole.mark.is_none() && hole.length <= HOLE_BYTES_MAX - length => {
             hole.length += length;
         }
-        _ => chunks.push(Chunk { length, digest: None }),
+        _ => chunks.push(Chunk { length, mark: None }),
     }
 }

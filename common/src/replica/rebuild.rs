@@ -55,7 +55,7 @@ pub(super) fn rebuild(
 }
 
 fn chunks_at_hand(old: &Handle) -> std::io::Result<Vec<Chunk>> {
-    Ok(chunks_of(BufReader::with_capacity(PIECE_BYTES_MAX, old.reader()))?.recipe.0)
+    Ok(chunks_of(BufReader::with_capacity(PIECE_BYTES_MAX, old.reader()))?.0)
 }
 
 fn copy(

@@ -62,7 +62,7 @@ impl Version {
     fn recipe(&self) -> Vec<Given> {
         let reader = BufReader::with_capacity(PIECE_BYTES_MAX, self.file.reader());
         let chunks = match chunks_of(reader) {
-            Ok(measured) if self.holds() => measured.recipe.0,
+            Ok(recipe) if self.holds() => recipe.0,
             _ => return vec![Given::Gone],
         };
         let mut parts: Vec<Given> = chunks

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::change::{Operation, Outcome};
-use crate::digest::Digest;
+use crate::digest::{Digest, Mark};
 use crate::entry::Entry;
 use crate::merkle::{Level, Question};
 use crate::path::RelPath;
@@ -363,11 +363,25 @@ pub enum Given {
     Gone,
 }
 
-/// One chunk of a content, cut where the content says so.
+/// One chunk of a content, cut where the content says so. A recipe has very many, so on the wire it
+/// is a pair without names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u32, Option<Mark>)", into = "(u32, Option<Mark>)")]
 pub struct Chunk {
     /// Its length in bytes.
     pub length: u32,
-    /// Its digest; `None` for a hole, which is all zero bytes.
-    pub digest: Option<Digest>,
+    /// What it is found by; `None` for a hole, which is all zero bytes.
+    pub mark: Option<Mark>,
+}
+
+impl From<(u32, Option<Mark>)> for Chunk {
+    fn from((length, mark): (u32, Option<Mark>)) -> Chunk {
+        Chunk { length, mark }
+    }
+}
+
+impl From<Chunk> for (u32, Option<Mark>) {
+    fn from(chunk: Chunk) -> (u32, Option<Mark>) {
+        (chunk.length, chunk.mark)
+    }
 }

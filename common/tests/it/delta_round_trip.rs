@@ -3,8 +3,8 @@
 use std::io::Read;
 
 use common::delta::assemble::{Piece, fetched_bytes, plan};
-use common::delta::recipe::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Cutter, Measured, chunks_of};
-use common::digest::Digest;
+use common::delta::recipe::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Cutter, Recipe, chunks_of};
+use common::digest::Mark;
 use common::limits::PIECE_BYTES_MAX;
 use common::wire::message::Chunk;
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
     std::iter::repeat_with(|| rng.next().to_le_bytes()).flatten().take(length).collect()
 }
 
-fn measured(content: &[u8]) -> Measured {
+fn recipe_of(content: &[u8]) -> Recipe {
     chunks_of(content).expect("memory can be read")
 }
 
@@ -41,7 +41,7 @@ fn assembled(pieces: &[Piece], target: &[u8], have: &[u8]) -> Vec<u8> {
 }
 
 fn fetched(target: &[u8], have: &[u8]) -> u64 {
-    let pieces = plan(&measured(target).recipe.0, &measured(have).recipe.0);
+    let pieces = plan(&recipe_of(target).0, &recipe_of(have).0);
     assert_eq!(assembled(&pieces, target, have), target);
     fetched_bytes(&pieces)
 }
@@ -49,31 +49,30 @@ fn fetched(target: &[u8], have: &[u8]) -> u64 {
 #[test]
 fn a_recipe_describes_its_content() {
     let content = [noise(1, 3 << 20), vec![0; 3 << 20], noise(2, 100_001)].concat();
-    let Measured { digest, size, recipe } = measured(&content);
-    assert_eq!((digest, size), (Digest::of(&content), content.len() as u64));
-    assert_eq!(recipe.size(), size);
+    let recipe = recipe_of(&content);
+    assert_eq!(recipe.size(), content.len() as u64);
     let mut from = 0;
     for (index, chunk) in recipe.0.iter().enumerate() {
         let bytes = &content[from..from + chunk.length as usize];
         from += bytes.len();
-        match chunk.digest {
-            Some(digest) => {
-                assert_eq!(digest, Digest::of(bytes));
+        match chunk.mark {
+            Some(mark) => {
+                assert_eq!(mark, Mark::of(bytes));
                 assert!(bytes.len() <= CHUNK_BYTES_MAX);
                 assert!(bytes.len() >= CHUNK_BYTES_MIN || index + 1 == recipe.0.len());
             }
             None => assert!(bytes.iter().all(|&byte| byte == 0)),
         }
     }
-    assert!(recipe.0.iter().any(|chunk| chunk.digest.is_none() && chunk.length > 2 << 20));
-    assert_eq!(measured(b"").recipe.0, []);
+    assert!(recipe.0.iter().any(|chunk| chunk.mark.is_none() && chunk.length > 2 << 20));
+    assert_eq!(recipe_of(b"").0, []);
 }
 
 /// Cuts are a part of the protocol: two versions of this program must cut alike.
 #[test]
 fn the_cuts_are_frozen() {
     let lengths: Vec<u32> =
-        measured(&noise(7, 600_000)).recipe.0.iter().map(|chunk| chunk.length).collect();
+        recipe_of(&noise(7, 600_000)).0.iter().map(|chunk| chunk.length).collect();
     assert_eq!(lengths, FROZEN);
 }
 
@@ -97,7 +96,7 @@ fn cuts_do_not_depend_on_how_the_content_arrives() {
     // A content that never says where to cut is cut at the greatest length.
     let content =
         [noise(3, 2 << 20), vec![0; 700_000], vec![1; 900_000], noise(4, 12_345)].concat();
-    let whole = measured(&content);
+    let whole = recipe_of(&content);
     for most in [1500, 70_000] {
         let slow = Dribble(&content, Rng(5), most);
         assert_eq!(chunks_of(slow).expect("memory can be read"), whole);
@@ -124,20 +123,20 @@ fn what_is_the_same_or_empty_or_zero_fetches_nothing() {
     assert_eq!(fetched(&have, &have), 0);
     assert_eq!(fetched(&[], &have), 0);
     assert_eq!(fetched(&vec![0; 5 << 20], &have), 0);
-    assert_eq!(plan(&measured(&have).recipe.0, &measured(&have).recipe.0).len(), 1);
+    assert_eq!(plan(&recipe_of(&have).0, &recipe_of(&have).0).len(), 1);
     assert_eq!(fetched(&have, &[]), 1 << 20);
 }
 
 #[test]
 fn a_recipe_that_lies_makes_no_piece_that_is_too_long() {
-    let digest = Some(Digest::of(b"x"));
+    let mark = Some(Mark::of(b"x"));
     let target = [
-        Chunk { length: u32::MAX, digest },
-        Chunk { length: 0, digest },
-        Chunk { length: 5, digest },
-        Chunk { length: u32::MAX, digest: None },
+        Chunk { length: u32::MAX, mark },
+        Chunk { length: 0, mark },
+        Chunk { length: 5, mark },
+        Chunk { length: u32::MAX, mark: None },
     ];
-    let have = [Chunk { length: 7, digest }];
+    let have = [Chunk { length: 7, mark }];
     let mut end = 0;
     for piece in plan(&target, &have) {
         let (at, length) = match piece {
@@ -210,7 +209,7 @@ fn blocks(numbers: &[u8]) -> (Vec<u8>, Vec<Chunk>) {
     let block = |number: &u8| vec![*number; usize::from(*number) + 1];
     let chunk = |number: &u8| Chunk {
         length: u32::from(*number) + 1,
-        digest: (*number > 0).then(|| Digest::of(&block(number))),
+        mark: (*number > 0).then(|| Mark::of(&block(number))),
     };
     (numbers.iter().flat_map(block).collect(), numbers.iter().map(chunk).collect())
 }
@@ -251,7 +250,7 @@ proptest! {
         prop_assert_eq!(assembled(&pieces, &target, &older), target);
         let missing: u64 = wanted
             .iter()
-            .filter(|chunk| chunk.digest.is_some() && !at_hand.contains(chunk))
+            .filter(|chunk| chunk.mark.is_some() && !at_hand.contains(chunk))
             .map(|chunk| u64::from(chunk.length))
             .sum();
         prop_assert_eq!(fetched_bytes(&pieces), missing, "only what is not at hand");

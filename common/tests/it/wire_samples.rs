@@ -1,7 +1,7 @@
 //! One message of each sort, for the frozen frames.
 
 use common::change::{Change, Operation, Outcome};
-use common::digest::Digest;
+use common::digest::{Digest, Mark};
 use common::entry::{Entry, File, Kind, Link as Symlink};
 use common::merkle::{Level, LevelRow, Question, Sum};
 use common::path::RelPath;
@@ -196,8 +196,8 @@ pub(crate) fn content(golden: &mut Golden) {
     };
     let give = |given| PeerMessage::Give(Give { id: AskId(3), given });
     let chunks = vec![
-        Chunk { length: 65536, digest: Some(Digest([0xc1; 32])) },
-        Chunk { length: 4096, digest: None },
+        Chunk { length: 65536, mark: Some(Mark([0xc1; 16])) },
+        Chunk { length: 4096, mark: None },
     ];
     golden.add("ask_recipe", &ask(Want::Recipe));
     golden.add("ask_piece", &ask(Want::Piece { offset: 1 << 40, length: 262_144 }));
