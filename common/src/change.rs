@@ -63,11 +63,13 @@ pub enum Witness {
         /// Its inode.
         inode: u64,
     },
-    /// What is at the path, or at the old name, and goes or gets other metadata.
+    /// What is at the path, and goes or gets other metadata.
     Standing {
         /// Its inode.
         inode: u64,
     },
+    /// What is at the old name, and gets the new one.
+    Named,
 }
 
 /// What became of an [`Operation`]. All but `Done` left the path as it was.

@@ -8,6 +8,7 @@
 
 use crate::change::{Change, Operation, Witness};
 use crate::entry::Entry;
+use crate::path::RelPath;
 use crate::replica::apply::Plan;
 use crate::replica::disk::Open;
 use crate::replica::intent::{Intent, Verb};
@@ -33,9 +34,10 @@ pub enum Progress {
 /// Called with each step.
 pub type Follow = Box<dyn Fn(Progress) + Send + Sync>;
 
-/// What will tell whether a plan was carried out. A directory that is removed leaves nothing that
-/// could: its number is given to the next one at once. Once more it is removed only while it is
-/// empty, so nothing is lost by that.
+/// What will tell whether a plan was carried out.
+///
+/// A directory that is removed leaves nothing that could: its number is given to the next one at
+/// once. One that its user makes in its place is removed only while it is empty.
 pub(super) fn witness(plan: &Plan, staged: Option<&Staged>) -> Option<Witness> {
     match (plan, staged) {
         (_, Some(staged)) => {
@@ -44,6 +46,7 @@ pub(super) fn witness(plan: &Plan, staged: Option<&Staged>) -> Option<Witness> {
         (Plan::Remove(stamp) | Plan::Metadata(stamp), None) => {
             Some(Witness::Standing { inode: stamp.ino })
         }
+        (Plan::Rename, None) => Some(Witness::Named),
         _ => None,
     }
 }
@@ -58,19 +61,24 @@ impl Publisher {
                 self.has_left(name, *inode) && self.is_confirmed(name, *inode)
             }
             (Witness::Standing { inode }, Operation::Change(change)) => {
-                self.at(change).is_ok_and(|now| is_over(change, *inode, now.as_ref()))
+                self.at(&change.path).is_ok_and(|now| is_over(change, *inode, now.as_ref()))
             }
-            (Witness::Standing { .. }, Operation::Rename { .. }) => false,
+            // If its user freed it, he did so with what was to have another name.
+            (Witness::Named, Operation::Rename { from, .. }) => {
+                self.at(from).is_ok_and(|now| now.is_none())
+            }
+            _ => false,
         }
     }
 
-    /// Whether something staged was published: it left `stage/`, or something else lies there now
-    /// that it was exchanged for. A directory that holds something is not replaced, and returns.
+    /// Whether something staged was published: it left `stage/`, or what it was exchanged for lies
+    /// there now. A directory that holds something is not replaced: recovery returns it.
     fn has_left(&self, name: &[u8], inode: u64) -> bool {
         let stage = self.stage.handle();
         match stat_at(stage, name) {
             Ok(None) => true,
-            // Where a rename may replace, it has both names for a moment.
+            // Where a rename may replace, it has both names for a moment. When its user takes the
+            // new one away in that moment, nobody can tell.
             Ok(Some(stamp)) if stamp.ino == inode => !stamp.is_dir() && stamp.links > 1,
             Ok(Some(stamp)) if stamp.is_dir() => {
                 let opened = stage.open_at(name, Open::Directory);
@@ -94,8 +102,8 @@ impl Publisher {
         }
     }
 
-    fn at(&self, change: &Change) -> Result<Option<Stamp>, StepError> {
-        match self.spot(&change.path)? {
+    fn at(&self, path: &RelPath) -> Result<Option<Stamp>, StepError> {
+        match self.spot(path)? {
             Some(spot) => stat_at(&spot.dir, spot.name).step("look at the path"),
             None => Ok(None),
         }
@@ -117,7 +125,8 @@ fn is_over(change: &Change, inode: u64, now: Option<&Stamp>) -> bool {
         (Some(Entry::Dir { mode }), Some(Entry::Dir { .. })) if now.is_dir() => {
             now.permissions() != *mode
         }
-        // What was to be removed is in the trash when it was: no other can have its number.
+        // What was removed is in the trash, and keeps its number from others. Metadata were to be
+        // set of something of another kind.
         (_, after) => after.is_some(),
     }
 }

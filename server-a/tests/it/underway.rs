@@ -2,6 +2,7 @@
 //! sides had agreed on.
 
 use std::fs;
+use std::time::Instant;
 
 use common::change::{Change, Operation, Witness};
 use common::reconcile::conflict::is_copy_name;
@@ -193,6 +194,34 @@ fn nothing_is_written_about_what_was_never_noted() {
     assert_eq!(underway.news(begun(&[2, 3])), None);
     assert_eq!(underway.news(Trail::Missed(OrderId(3))), None);
     assert_eq!(underway.news(Trail::Done(OrderId(2))), None);
+}
+
+#[test]
+fn what_begins_together_is_noted_by_one_row() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = dir.path().join("underway");
+    let (mut recorder, _) = Recorder::open(&at, 7, |_, _| false).expect("opened");
+    let numbers: Vec<u64> = (1..513).collect();
+    numbers.iter().for_each(|number| recorder.record([&ordered(*number))]);
+    let rows = || {
+        let bytes = fs::read(&at).expect("read");
+        let header = bytes.iter().position(|byte| *byte == b'\n').expect("a line") + 1;
+        server_a::frame::parse::<Trail>(&bytes[..header], &bytes).rows.len()
+    };
+    let before = rows();
+    let mut took = |numbers: &[u64]| {
+        let began = Instant::now();
+        recorder.record([&begun(numbers)]);
+        began.elapsed().as_nanos() as f64 / 1000.0
+    };
+    let (single, all) = (took(&[1]), took(&numbers));
+    assert_eq!(rows(), before + 2);
+    let mut singles: Vec<f64> = numbers.iter().map(|number| took(&[*number])).collect();
+    singles.sort_by(f64::total_cmp);
+    let median = singles[singles.len() / 2];
+    eprintln!(
+        "a note: {single:.1} us at first, {median:.1} us in the middle, 512 at once {all:.1} us"
+    );
 }
 
 #[test]
