@@ -12,6 +12,8 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+mod instructions;
+
 /// The program, with what it starts beside it. `cargo test --workspace` builds all of them.
 fn bench() -> Command {
     static LOOKED: OnceLock<()> = OnceLock::new();
@@ -90,7 +92,7 @@ fn a_quick_run_measures_every_kind_of_change_each_way_and_a_burst() {
 
 #[test]
 fn every_other_scenario_runs_at_its_smallest() {
-    let only = "floor,small,compare,restart,idle,listing,large,delta,directory";
+    let only = "micro,floor,small,compare,restart,idle,listing,large,delta,directory";
     let (document, said) = quick(only);
     for scenario in only.split(',').filter(|name| *name != "compare") {
         assert!(!rows(&document, scenario).is_empty(), "nothing of `{scenario}`:\n{said}");
