@@ -33,15 +33,19 @@ pub(crate) enum Scenario {
     Large,
     /// One byte of a large file
     Delta,
+    /// Edits and a first synchronization over a link of 10 Mbit/s and 40 ms each way
+    Slow,
     /// Many files at once
     Burst,
     /// Renaming and removing a directory; last, because removing spoils what creates after it
     Directory,
+    /// Edits and first synchronizations of trees of several sizes; only when it is named
+    Growth,
 }
 
 impl Scenario {
     /// All of them, in order.
-    pub(crate) const ALL: [Scenario; 13] = [
+    pub(crate) const ALL: [Scenario; 15] = [
         Scenario::Instructions,
         Scenario::Micro,
         Scenario::Latency,
@@ -53,8 +57,10 @@ impl Scenario {
         Scenario::Listing,
         Scenario::Large,
         Scenario::Delta,
+        Scenario::Slow,
         Scenario::Burst,
         Scenario::Directory,
+        Scenario::Growth,
     ];
 
     /// As it is called on the command line.
@@ -110,7 +116,7 @@ pub(crate) struct Arguments {
     /// latency, floor: files of 1 KiB that are there already
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub(crate) tree: usize,
-    /// latency, floor: changes of each kind, each way
+    /// latency, floor, slow, growth: changes of each kind, each way
     #[arg(long, value_name = "N", default_value_t = 40)]
     pub(crate) changes: usize,
     /// small, compare, restart, idle, listing: files of 1 to 8 KiB
@@ -122,6 +128,15 @@ pub(crate) struct Arguments {
     /// delta: size of the file
     #[arg(long, value_name = "MIB", default_value_t = 256)]
     pub(crate) delta: usize,
+    /// slow: size of the file
+    #[arg(long, value_name = "MIB", default_value_t = 20)]
+    pub(crate) slow: usize,
+    /// growth: files of 1 KiB, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "N", default_value = "1000,10000,100000")]
+    pub(crate) sizes: Vec<usize>,
+    /// growth: write plots to this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) plots: Option<PathBuf>,
     /// burst: files of 1 to 4 KiB
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub(crate) burst: usize,
@@ -153,6 +168,8 @@ impl Arguments {
             small: self.small.min(200),
             large: self.large.min(4),
             delta: self.delta.min(2),
+            slow: self.slow.min(1),
+            sizes: vec![20, 200],
             burst: self.burst.min(200),
             directory: self.directory.min(100),
             idle: self.idle.min(1),
@@ -163,7 +180,11 @@ impl Arguments {
 
     /// Whether a scenario is asked for.
     pub(crate) fn wants(&self, scenario: Scenario) -> bool {
-        self.only.is_empty() || self.only.contains(&scenario)
+        match self.only.as_slice() {
+            // It takes as long as all others together.
+            [] => scenario != Scenario::Growth,
+            only => only.contains(&scenario),
+        }
     }
 
     /// Which of the parts are asked for.

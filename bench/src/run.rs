@@ -18,7 +18,7 @@ use crate::dice::Dice;
 use crate::pair::Pair;
 use crate::programs::Programs;
 use crate::report::Report;
-use crate::{bulk, delta, floor, instructions, latency, micro, quiet, rivals};
+use crate::{bulk, delta, floor, growth, instructions, latency, micro, quiet, rivals, slow};
 
 /// What the scenarios share.
 pub(crate) struct Bench {
@@ -94,8 +94,10 @@ impl Bench {
             Scenario::Listing => quiet::listing(self),
             Scenario::Large => bulk::large(self),
             Scenario::Delta => delta::delta(self),
+            Scenario::Slow => slow::slow(self),
             Scenario::Burst => bulk::burst(self),
             Scenario::Directory => bulk::directory(self),
+            Scenario::Growth => growth::growth(self),
         }
     }
 

@@ -175,14 +175,16 @@ const ARROWS: [(&str, &[&str]); 39] = [
 ];
 
 /// What decides or computes: it touches no disk, socket, clock, thread or environment.
-const PURE: [&str; 49] = [
+const PURE: [&str; 51] = [
     "bench/src/dice.rs",
     "bench/src/figures.rs",
     "bench/src/parts/content.rs",
     "bench/src/parts/deciding.rs",
     "bench/src/parts/made.rs",
     "bench/src/parts/talking.rs",
+    "bench/src/plot.rs",
     "bench/src/reference.rs",
+    "bench/src/shape.rs",
     "common/src/change.rs",
     "common/src/delta/",
     "common/src/digest.rs",
