@@ -42,7 +42,7 @@ fn small_files(bench: &mut Bench) -> Result<Pair> {
 
 /// Starts both servers on what is in A; answers the seconds to equal trees, and until that is
 /// agreed on.
-fn first(bench: &Bench, pair: &mut Pair) -> Result<(f64, f64)> {
+pub(crate) fn first(bench: &Bench, pair: &mut Pair) -> Result<(f64, f64)> {
     let patience = bench.arguments.patience();
     let expected = tree::list(&pair.a);
     rustix::fs::sync();

@@ -18,6 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::programs::{self, Programs};
 use crate::proxy::Proxy;
+use crate::shape::Shape;
 use crate::usage::Usage;
 
 /// The longest that a server may take to be ready or to end.
@@ -129,8 +130,17 @@ impl Pair {
 
     /// The same, with something between them that counts what passes.
     pub(crate) fn start_counted(&mut self) -> Result<Proxy> {
+        self.start_between(None)
+    }
+
+    /// The same, with something between them that is slow.
+    pub(crate) fn start_shaped(&mut self, shape: Shape) -> Result<Proxy> {
+        self.start_between(Some(shape))
+    }
+
+    fn start_between(&mut self, shape: Option<Shape>) -> Result<Proxy> {
         let proxy = self.start_through(|peer| {
-            let proxy = Proxy::start(peer)?;
+            let proxy = Proxy::start(peer, shape)?;
             Ok((proxy.address, Some(proxy)))
         })?;
         proxy.context("there is no proxy")

@@ -77,6 +77,11 @@ impl Report {
         Figure { scenario: self.scenario.clone(), name: name.to_owned(), unit, value }
     }
 
+    /// A line that explains the row before.
+    pub(crate) fn say(&mut self, text: &str) {
+        self.print(&format!("    {text}\n"));
+    }
+
     /// Something that a reader must know and that is no number.
     pub(crate) fn remark(&mut self, text: &str) {
         self.print(&format!("  ({text})\n"));

@@ -18,7 +18,7 @@ use crate::dice::Dice;
 use crate::pair::Pair;
 use crate::programs::Programs;
 use crate::report::Report;
-use crate::{bulk, delta, floor, latency, quiet, rivals};
+use crate::{bulk, delta, floor, growth, instructions, latency, micro, quiet, rivals, slow};
 
 /// What the scenarios share.
 pub(crate) struct Bench {
@@ -36,6 +36,9 @@ pub(crate) struct Bench {
 
 /// Measures what is asked for; answers whether everything came true.
 pub(crate) fn run(arguments: Arguments) -> Result<bool> {
+    if let Some(part) = &arguments.part {
+        return instructions::once(part).map(|()| true);
+    }
     let programs = Programs::find(arguments.programs.as_deref())?;
     let dir = fresh(arguments.dir.as_deref())?;
     let dice = Dice(arguments.seed);
@@ -80,6 +83,8 @@ fn fresh(parent: Option<&Path>) -> Result<TempDir> {
 impl Bench {
     fn scenario(&mut self, scenario: Scenario) -> Result<()> {
         match scenario {
+            Scenario::Instructions => instructions::instructions(self),
+            Scenario::Micro => micro::micro(self),
             Scenario::Latency => latency::latency(self),
             Scenario::Floor => floor::floor(self),
             Scenario::Small => bulk::small(self),
@@ -89,8 +94,10 @@ impl Bench {
             Scenario::Listing => quiet::listing(self),
             Scenario::Large => bulk::large(self),
             Scenario::Delta => delta::delta(self),
+            Scenario::Slow => slow::slow(self),
             Scenario::Burst => bulk::burst(self),
             Scenario::Directory => bulk::directory(self),
+            Scenario::Growth => growth::growth(self),
         }
     }
 

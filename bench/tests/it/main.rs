@@ -12,6 +12,8 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+mod instructions;
+
 /// The program, with what it starts beside it. `cargo test --workspace` builds all of them.
 fn bench() -> Command {
     static LOOKED: OnceLock<()> = OnceLock::new();
@@ -90,7 +92,7 @@ fn a_quick_run_measures_every_kind_of_change_each_way_and_a_burst() {
 
 #[test]
 fn every_other_scenario_runs_at_its_smallest() {
-    let only = "floor,small,compare,restart,idle,listing,large,delta,directory";
+    let only = "micro,floor,small,compare,restart,idle,listing,large,delta,slow,directory";
     let (document, said) = quick(only);
     for scenario in only.split(',').filter(|name| *name != "compare") {
         assert!(!rows(&document, scenario).is_empty(), "nothing of `{scenario}`:\n{said}");
@@ -100,6 +102,32 @@ fn every_other_scenario_runs_at_its_smallest() {
     let ratio = beside["beside"][0]["ratio"].as_f64().expect("a ratio");
     let [ours, cp] = [number(beside, "value"), number(&beside["beside"][0], "value")];
     assert!((ratio - ours / cp).abs() < 1e-6 * ratio, "{beside:#}");
+}
+
+#[test]
+fn growth_measures_every_size_and_draws_what_it_found() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (json, plots) = (dir.path().join("figures.json"), dir.path().join("plots"));
+    let mut command = bench();
+    command.args(["--quick", "--only", "growth", "--dir"]).arg(dir.path().join("place"));
+    let run = command.arg("--json").arg(&json).arg("--plots").arg(&plots).output();
+    let run = run.expect("it runs");
+    assert!(run.status.success(), "{}{}", text(&run.stdout), text(&run.stderr));
+    let document = fs::read_to_string(&json).expect("the document");
+    let document = serde_json::from_str(&document).expect("JSON");
+    let found = rows(&document, "growth");
+    for size in [20, 200] {
+        for what in ["first", "A>B edit", "B>A edit", "copied"] {
+            let name = format!("{size} files, {what}");
+            assert!(found.iter().any(|(found, _)| *found == name), "no `{name}`");
+        }
+    }
+    for (name, lines) in [("edit.svg", 3), ("first.svg", 2)] {
+        let svg = fs::read_to_string(plots.join(name)).expect("a plot");
+        assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{svg}");
+        assert_eq!(svg.matches("<polyline").count(), lines, "{svg}");
+        assert_eq!(svg.matches("<circle").count(), 2 * lines, "{svg}");
+    }
 }
 
 #[test]

@@ -202,7 +202,7 @@ fn what_begins_together_is_noted_by_one_row() {
     let at = dir.path().join("underway");
     let (mut recorder, _) = Recorder::open(&at, 7, |_, _| false).expect("opened");
     let numbers: Vec<u64> = (1..513).collect();
-    numbers.iter().for_each(|number| recorder.record([&ordered(*number))]);
+    numbers.iter().for_each(|number| recorder.record([&ordered(*number)]));
     let rows = || {
         let bytes = fs::read(&at).expect("read");
         let header = bytes.iter().position(|byte| *byte == b'\n').expect("a line") + 1;
