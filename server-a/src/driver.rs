@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use common::replica::service::Replica;
 use common::side::Side;
 use common::time::{Moment, Timestamp};
-use common::wire::message::PeerMessage;
+use common::wire::message::{Order, PeerMessage};
 
 use crate::clients::Desk;
 use crate::contents::Contents;
@@ -24,6 +24,7 @@ use crate::mail::Mail;
 use crate::notes;
 use crate::peer::Link;
 use crate::saver::Save;
+use crate::timing::{Timing, When};
 use crate::underway::file::Recording;
 
 /// The coordinator and all who carry out its actions.
@@ -37,6 +38,7 @@ pub(crate) struct Driver {
     pub(crate) keeper: Sender<Keep>,
     pub(crate) journal: Journal,
     pub(crate) underway: Arc<Recording>,
+    pub(crate) timing: Timing,
 }
 
 /// Starts to drive.
@@ -54,34 +56,58 @@ fn drive(mut driver: Driver, post: &Receiver<Mail>) {
             if let Action::WakeAt(Moment(ms)) = action {
                 alarm = Some(start + Duration::from_millis(ms));
             } else {
+                driver.timing.see(&action, micros(start, Instant::now()));
                 driver.carry_out(action);
             }
         }
+        driver.account();
         let mail = match alarm {
             Some(when) => post.recv_timeout(when.saturating_duration_since(Instant::now())),
             None => post.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
-        let event = match mail {
-            Ok(Mail::Event(event)) => event,
+        let (event, sent) = match mail {
+            Ok(Mail::Event(event, sent)) => (event, sent),
             Ok(Mail::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
                 alarm = None;
-                Event::Woke
+                (Event::Woke, Instant::now())
             }
         };
         let event = driver.contents.remember(event);
         let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let now = Now { moment: Moment(ms), wall: Timestamp::now() };
+        let when = When { at: micros(start, sent), wall: now.wall };
+        driver.timing.hear(&event, when, || driver.link.round());
         driver.coordinator.handle(now, event, &mut actions);
     }
 }
 
+/// How long after the start something was, in microseconds.
+fn micros(start: Instant, then: Instant) -> u64 {
+    u64::try_from(then.saturating_duration_since(start).as_micros()).unwrap_or(u64::MAX)
+}
+
 impl Driver {
+    /// Says to whoever measures what became of what was found last.
+    fn account(&mut self) {
+        if self.coordinator.is_idle() {
+            self.timing.rest();
+        }
+        self.timing.leave_out(|path| self.coordinator.is_withheld(path));
+    }
+
     fn carry_out(&mut self, action: Action) {
         match action {
             Action::Order(side, order) => {
+                let commit = match &order {
+                    Order::Commit { id, .. } => Some(*id),
+                    _ => None,
+                };
                 // An order without an answer is one whose content is still being fetched.
-                let Some(order) = self.contents.furnish(side, order) else { return };
+                let Some(order) = self.contents.furnish(side, order) else {
+                    commit.into_iter().for_each(|id| self.timing.fetches(id));
+                    return;
+                };
                 match side {
                     Side::A => self.replica.order(order),
                     Side::B => self.link.send(&PeerMessage::Order(order)),
@@ -97,7 +123,10 @@ impl Driver {
                 drop(self.keeper.send(Keep::Discard { seq, keep, edit }));
             }
             Action::Save(id, batch) => drop(self.saver.send(Save::Batch(id, batch))),
-            Action::Answer(client, answer) => self.desk.answer(client, answer),
+            Action::Answer(client, mut answer) => {
+                self.timing.complete(&mut answer);
+                self.desk.answer(client, answer);
+            }
             Action::WakeAt(_) => {}
             Action::Note(note) => notes::tell(&note),
             Action::Record(row) => self.journal.record(row),

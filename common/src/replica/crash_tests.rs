@@ -94,7 +94,7 @@ fn child() {
         effected: Box::new(|_| {}),
     };
     let operation = Operation::Change(Change { path: f(), before, after, copy: None });
-    committer.commit_all(vec![Job { id: OrderId(1), operation, content }]);
+    committer.commit_all(vec![Job::new(OrderId(1), operation, content)]);
 }
 
 impl Case {

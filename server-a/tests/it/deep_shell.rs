@@ -23,7 +23,7 @@ impl Deep {
         match order {
             Order::Commit { id, operation, content } => {
                 self.commits += 1;
-                place.committer.commit_all(vec![Job { id, operation, content }]);
+                place.committer.commit_all(vec![Job::new(id, operation, content)]);
             }
             Order::Inventory => place.known.inventory(),
             Order::Settle { id } => {
