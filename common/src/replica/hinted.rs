@@ -44,8 +44,17 @@ impl Hinted {
         self.since(path).map(age)
     }
 
-    /// A look is over: only what is still to be looked at is remembered.
-    pub(super) fn looked(&mut self, dirty: &Dirty) {
+    /// The paths with hints among those of which something was found.
+    pub(super) fn among<T>(&self, found: &BTreeMap<RelPath, T>) -> Vec<RelPath> {
+        self.first.keys().filter(|path| found.contains_key(*path)).cloned().collect()
+    }
+
+    /// A look is over, and these were told: only what is still to be looked at is remembered. That
+    /// something is looked at once more, though it was told, is no hint.
+    pub(super) fn looked(&mut self, told: &[RelPath], dirty: &Dirty) {
+        for path in told {
+            self.first.remove(path);
+        }
         self.first.retain(|path, _| dirty.is_marked(path));
     }
 }
@@ -80,11 +89,17 @@ mod tests {
         assert_eq!(hinted.since(&path("f")), Some(start));
         assert_eq!(hinted.since(&path("d/e/f")), Some(later), "it was found in a new directory");
         assert_eq!(hinted.since(&path("e")), None);
-        hinted.looked(&dirty);
+        hinted.looked(&[], &dirty);
         assert_eq!((hinted.since(&path("f")), hinted.since(&path("d"))), (Some(start), None));
+        let found = BTreeMap::from([(path("f"), ()), (path("g"), ())]);
+        let told = hinted.among(&found);
+        assert_eq!(told, [path("f")]);
+        hinted.looked(&told, &dirty);
+        assert_eq!(hinted.since(&path("f")), None, "it is looked at again, and was told");
+        hinted.note(&path("f"), later);
         dirty.clear();
-        hinted.looked(&dirty);
-        assert_eq!(hinted.since(&path("f")), None);
+        hinted.looked(&[], &dirty);
+        assert_eq!(hinted.since(&path("f")), None, "nobody will look at it");
     }
 
     #[test]

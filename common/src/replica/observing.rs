@@ -319,10 +319,12 @@ impl Observing {
         }
         self.left_behind(&mut seen);
         let findings = std::mem::take(&mut seen.findings);
+        let mut told = self.hinted.among(&findings);
         let age = |path: &RelPath| self.hinted.age(path).filter(|_| !whole);
         let touched = self.known.tell_aged(ticket, findings, &age);
+        told.retain(|path| !touched.contains(path));
         self.mark_again(touched, seen);
-        self.hinted.looked(&self.dirty);
+        self.hinted.looked(&told, &self.dirty);
         if whole {
             self.conditions.links_may_differ();
         }
