@@ -52,6 +52,24 @@ impl Operation {
     }
 }
 
+/// What tells after a kill whether an operation that had begun took effect: something leaves its
+/// place by that, and by nothing else that would matter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Witness {
+    /// A new version in `stage/`.
+    Staged {
+        /// Its name there, which nothing else ever gets.
+        name: Vec<u8>,
+        /// Its inode.
+        inode: u64,
+    },
+    /// What is at the path, or at the old name, and goes or gets other metadata.
+    Standing {
+        /// Its inode.
+        inode: u64,
+    },
+}
+
 /// What became of an [`Operation`]. All but `Done` left the path as it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {

@@ -1,5 +1,5 @@
 //! The few calls that have no safe wrapper: file leases, the signal that comes with them, the order
-//! to begin writing, and an end without ceremony.
+//! to begin writing, how memory is kept, and an end without ceremony.
 //!
 //! A read lease is granted only while nobody has the file open for writing, not even through
 //! another name or a mapping. That answers the one question that no stat call answers. While a
@@ -42,6 +42,22 @@ pub fn ignore_sigio() {
         // SAFETY: SIG_IGN installs no handler, so no code of ours runs in signal context.
         unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
     });
+}
+
+/// One heap for all threads, which keeps what it will need again. To be called before there are
+/// threads.
+///
+/// By itself glibc gives each thread a heap, which is memory that nobody else can use, and returns
+/// every large buffer to the kernel, so that the next one costs a fault for each of its pages.
+pub fn keep_one_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the call takes numbers and changes nothing that was allocated.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 4 << 20);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 16 << 20);
+        libc::mallopt(libc::M_TOP_PAD, 1 << 20);
+    }
 }
 
 /// Orders the kernel to write a file's content, and waits for it or not. That is no flush: neither

@@ -35,6 +35,7 @@ pub struct UpOptions {
 
 /// Runs both servers until they are told to stop.
 pub fn run_both_servers(options: &UpOptions) -> Result<()> {
+    common::sys::keep_one_heap();
     let voice = talk::start(options.talk.volume(), options.talk.format());
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let end = runtime.block_on(run(options));

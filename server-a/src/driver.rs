@@ -1,6 +1,7 @@
 //! Owns the coordinator: events in, actions out, one at a time, on one thread.
 //!
-//! It has no opinion. Each action is one call of whoever carries it out.
+//! It has no opinion. Each action is one call of whoever carries it out. What has arrived meanwhile
+//! is handled together, so that much at once costs few writes; one event alone never waits.
 #![expect(clippy::disallowed_methods, reason = "the clock and the thread of the coordinator")]
 
 use std::sync::Arc;
@@ -27,6 +28,9 @@ use crate::saver::Save;
 use crate::timing::{Timing, When};
 use crate::underway::file::Recording;
 
+/// Events that are handled before their actions are carried out.
+const EVENTS_AT_ONCE: usize = 64;
+
 /// The coordinator and all who carry out its actions.
 pub(crate) struct Driver {
     pub(crate) coordinator: Coordinator,
@@ -39,6 +43,8 @@ pub(crate) struct Driver {
     pub(crate) journal: Journal,
     pub(crate) underway: Arc<Recording>,
     pub(crate) timing: Timing,
+    /// All moments are after this.
+    pub(crate) start: Instant,
 }
 
 /// Starts to drive.
@@ -47,53 +53,72 @@ pub(crate) fn start(driver: Driver, post: Receiver<Mail>) -> std::io::Result<Joi
 }
 
 fn drive(mut driver: Driver, post: &Receiver<Mail>) {
-    let start = Instant::now();
+    let start = driver.start;
     let mut alarm: Option<Instant> = None;
     let mut actions = Vec::new();
     driver.coordinator.start(&mut actions);
     loop {
-        for action in actions.drain(..) {
-            if let Action::WakeAt(Moment(ms)) = action {
-                alarm = Some(start + Duration::from_millis(ms));
-            } else {
-                driver.timing.see(&action, micros(start, Instant::now()));
-                driver.carry_out(action);
-            }
-        }
-        driver.account();
-        let mail = match alarm {
+        driver.carry_out_all(&mut actions, |Moment(ms)| {
+            alarm = Some(start + Duration::from_millis(ms));
+        });
+        let first = match alarm {
             Some(when) => post.recv_timeout(when.saturating_duration_since(Instant::now())),
             None => post.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
-        let (event, sent) = match mail {
-            Ok(Mail::Event(event, sent)) => (event, sent),
-            Ok(Mail::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+        let first = match first {
+            Ok(mail) => mail,
+            Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
                 alarm = None;
-                (Event::Woke, Instant::now())
+                Mail::now(Event::Woke)
             }
         };
-        let event = driver.contents.remember(event);
-        let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let now = Now { moment: Moment(ms), wall: Timestamp::now() };
-        let when = When { at: micros(start, sent), wall: now.wall };
-        driver.timing.hear(&event, when, || driver.link.round());
-        driver.coordinator.handle(now, event, &mut actions);
+        for mail in std::iter::once(first).chain(post.try_iter()).take(EVENTS_AT_ONCE) {
+            let Mail::Event(event, sent) = mail else {
+                driver.carry_out_all(&mut actions, |_| {});
+                return;
+            };
+            let event = driver.contents.remember(event);
+            let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let now = Now { moment: Moment(ms), wall: Timestamp::now() };
+            let when = When { at: driver.micros(sent), wall: now.wall };
+            driver.timing.hear(&event, when, || driver.link.round());
+            let before = actions.len();
+            driver.coordinator.handle(now, event, &mut actions);
+            driver.account(&actions[before..]);
+        }
     }
 }
 
-/// How long after the start something was, in microseconds.
-fn micros(start: Instant, then: Instant) -> u64 {
-    u64::try_from(then.saturating_duration_since(start).as_micros()).unwrap_or(u64::MAX)
-}
-
 impl Driver {
-    /// Says to whoever measures what became of what was found last.
-    fn account(&mut self) {
+    /// How long after the start something was, in microseconds.
+    fn micros(&self, then: Instant) -> u64 {
+        let after = then.saturating_duration_since(self.start);
+        u64::try_from(after.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Says to whoever measures what one event has led to.
+    fn account(&mut self, actions: &[Action]) {
+        actions.iter().for_each(|action| self.timing.see(action));
         if self.coordinator.is_idle() {
             self.timing.rest();
         }
         self.timing.leave_out(|path| self.coordinator.is_withheld(path));
+    }
+
+    /// Carries out what several events have led to, in its order; what is to be remembered through
+    /// a kill is written down before anything is done about it.
+    fn carry_out_all(&mut self, actions: &mut Vec<Action>, mut wake_at: impl FnMut(Moment)) {
+        self.underway.record_all(actions.iter().filter_map(|action| match action {
+            Action::Trail(trail) => Some(trail),
+            _ => None,
+        }));
+        for action in actions.drain(..) {
+            match action {
+                Action::WakeAt(when) => wake_at(when),
+                action => self.carry_out(action),
+            }
+        }
     }
 
     fn carry_out(&mut self, action: Action) {
@@ -103,6 +128,8 @@ impl Driver {
                     Order::Commit { id, .. } => Some(*id),
                     _ => None,
                 };
+                let now = self.micros(Instant::now());
+                commit.into_iter().for_each(|id| self.timing.gives(id, now));
                 // An order without an answer is one whose content is still being fetched.
                 let Some(order) = self.contents.furnish(side, order) else {
                     commit.into_iter().for_each(|id| self.timing.fetches(id));
@@ -113,7 +140,6 @@ impl Driver {
                     Side::B => self.link.send(&PeerMessage::Order(order)),
                 }
             }
-            Action::Trail(trail) => self.underway.record(trail),
             Action::Hold(edit) => {
                 let content = self.contents.at_hand(edit.after.as_ref());
                 // The keeper outlives the driver.
@@ -127,7 +153,7 @@ impl Driver {
                 self.timing.complete(&mut answer);
                 self.desk.answer(client, answer);
             }
-            Action::WakeAt(_) => {}
+            Action::WakeAt(_) | Action::Trail(_) => {}
             Action::Note(note) => notes::tell(&note),
             Action::Record(row) => self.journal.record(row),
             Action::Recall(client, query) => self.journal.recall(client, query),

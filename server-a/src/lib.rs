@@ -30,14 +30,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use common::exchange::asker::Asker;
 use common::exchange::giver::Giver;
 use common::options::{ReplicaOptions, only_loopback};
 use common::reconcile::safety::Limits;
-use common::replica::service::{Replica, Settings};
+use common::replica::service::{Claimed, Replica, Settings};
 use common::side::Side;
 use tokio::runtime::Builder;
 use tokio::task::{JoinSet, spawn_blocking};
@@ -78,6 +78,7 @@ pub struct Config {
 
 /// Runs in a runtime of its own until SIGTERM or Ctrl-C.
 pub fn run_until_stopped(config: Config) -> Result<()> {
+    common::sys::keep_one_heap();
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let peer = config.peer;
     let _within = runtime.enter();
@@ -135,6 +136,7 @@ pub async fn run(
         journal,
         underway,
         timing: Timing::default(),
+        start: Instant::now(),
     };
     let driving = driver::start(driver, post)?;
     ready(address, replica.root().display().to_string());
@@ -183,11 +185,17 @@ fn open(config: &Config, mail: Sender<Mail>, asker: Arc<Asker>) -> Result<Opened
     let reporter = Box::new(move |report| {
         drop(mail.send(Mail::now(Event::Reported(Side::A, report))));
     });
-    let recording = Arc::new(Recording::default());
+    let claimed = Claimed::take(settings)?;
+    let noted = claimed.claim().state().join("underway");
+    // Recovery, which comes next, takes the traces away.
+    let took_effect = |operation: &_, witness: &_| claimed.took_effect(operation, witness);
+    let (recorder, underway) = Recorder::open(&noted, claimed.run(), took_effect)
+        .with_context(|| format!("cannot write `{}`", noted.display()))?;
+    let recording = Arc::new(Recording::of(recorder));
     let record = recording.clone();
     // Before it is heard of: a kill may come in between.
-    let effected = Box::new(move |id| record.record(Trail::Done(id)));
-    let replica = Arc::new(Replica::open(settings, supplier, reporter, effected)?);
+    let follow = Box::new(move |progress| record.record(&Trail::of(progress)));
+    let replica = Arc::new(Replica::open(claimed, supplier, reporter, follow)?);
     let saved = saver::load(replica.store())?;
     let path = replica.claim().state().join("pending");
     // A first start may have been cut short: until B was met and something locked, nothing is held.
@@ -205,10 +213,6 @@ fn open(config: &Config, mail: Sender<Mail>, asker: Arc<Asker>) -> Result<Opened
         locks.recover(edit.lock, &edit.path, edit.received);
     }
     let queue = PendingQueue::rebuild(opened.edits, opened.next_seq, config.held);
-    let noted = replica.claim().state().join("underway");
-    let (recorder, underway) = Recorder::open(&noted, replica.run())
-        .with_context(|| format!("cannot write `{}`", noted.display()))?;
-    recording.begin(recorder);
     let remembered = Remembered {
         underway,
         archive: saved.archive,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use common::exchange::asker::Asker;
 use common::options::{ReplicaOptions, only_loopback};
-use common::replica::service::{Replica, Settings};
+use common::replica::service::{Claimed, Replica, Settings};
 use common::side::Side;
 use tokio::runtime::Builder;
 
@@ -29,6 +29,7 @@ pub struct Config {
 
 /// Runs in a runtime of its own until SIGTERM or Ctrl-C.
 pub fn run_until_stopped(config: Config) -> Result<()> {
+    common::sys::keep_one_heap();
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let _within = runtime.enter();
     runtime.block_on(run(config, common::stop::signalled()?, |address, directory| {
@@ -51,7 +52,8 @@ pub async fn run(
     let settings = Settings::new(Side::B, &config.directory, &config.replica);
     let (supplier, reporter) = (agent::supplier(asker.clone()), agent::reporter(desk.clone()));
     let opened = tokio::task::spawn_blocking(move || {
-        Replica::open(settings, supplier, reporter, Box::new(|_| {}))
+        let claimed = Claimed::take(settings)?;
+        Replica::open(claimed, supplier, reporter, Box::new(|_| {}))
     });
     let replica = Arc::new(opened.await.context("the replica's start was cut short")??);
     let listener = common::takeover::listen(listen)

@@ -43,6 +43,8 @@ pub(super) struct Answer {
     pub left: Vec<(RelPath, Option<Row>)>,
     /// Whether what was known below the old name is now known below the new one.
     pub renamed: bool,
+    /// What was staged has a name in the tree.
+    pub published: bool,
     /// Directories to flush before it is said.
     pub touched: Vec<Handle>,
     /// Paths to look at again.
@@ -258,6 +260,7 @@ impl Committer {
             _ => (None, true),
         };
         let mut answer = Answer::done(path, row, aside.clone()).touching(spot.dir);
+        answer.published = true;
         if !sure || aside.is_some() {
             answer = answer.again(path);
         }

@@ -5,7 +5,7 @@
 //! disk, and a thousand small files cost a few flushes. One operation that fails stops no other.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crate::change::{Operation, Outcome};
@@ -13,12 +13,13 @@ use crate::entry::Entry;
 use crate::path::RelPath;
 use crate::problem::{Problem, ProblemKind};
 use crate::replica::apply::{Answer, Plan};
+use crate::replica::begun::{Follow, Progress, witness};
 use crate::replica::disk::Handle;
 use crate::replica::known::{Known, Row};
 use crate::replica::publish::Publisher;
 use crate::replica::receive::NotReceived;
 use crate::replica::source::Supplier;
-use crate::replica::stage::{Staged, plain};
+use crate::replica::stage::{Flush, Staged, plain};
 use crate::replica::step::{Step, StepError};
 use crate::sys::ignore_sigio;
 use crate::time::Micros;
@@ -58,9 +59,6 @@ impl Job {
 /// Called with a path that is to be looked at again.
 pub type Dirty = Box<dyn Fn(RelPath) + Send + Sync>;
 
-/// Called with an operation that has taken effect, before it is flushed and told.
-pub type Effected = Box<dyn Fn(OrderId) + Send + Sync>;
-
 /// Carries out operations at one replica.
 pub struct Committer {
     /// What moves things.
@@ -73,8 +71,11 @@ pub struct Committer {
     pub supplier: Arc<dyn Supplier>,
     /// Where to say that a path must be looked at again.
     pub dirty: Dirty,
-    /// Where to say that an operation has taken effect.
-    pub effected: Effected,
+    /// Where to say how operations come along.
+    pub follow: Follow,
+    /// Large groups take turns in all but waiting for the disk: they would only stand in each
+    /// other's way in `stage/`.
+    pub turn: Mutex<()>,
 }
 
 /// A job on its way through the phases.
@@ -101,10 +102,16 @@ impl Committer {
         self.known.begin(&paths);
         let each = jobs.iter().filter(|job| job.content != Content::None).count() <= FLUSHES_MAX;
         let strict = self.durability == Durability::Strict;
-        let mut states: Vec<State> =
-            jobs.iter().map(|job| self.prepare(job, strict && each)).collect();
-        if strict
-            && !each
+        let flush = match self.durability {
+            Durability::Strict if each => Flush::Now,
+            Durability::Strict => Flush::Together,
+            Durability::Relaxed => Flush::Begun,
+        };
+        let take_turn = || (flush == Flush::Together).then(|| self.turn.lock());
+        let turn = take_turn();
+        let mut states: Vec<State> = jobs.iter().map(|job| self.prepare(job, flush)).collect();
+        drop(turn);
+        if flush == Flush::Together
             && let Err(e) = self.flush_all()
         {
             // After a failed flush no page can be believed: what was staged is bad.
@@ -117,6 +124,8 @@ impl Committer {
             }
         }
         let staged = Instant::now();
+        let turn = take_turn();
+        self.begin(&jobs, &states);
         let mut touched = Touched::default();
         let answers: Vec<(Answer, Instant)> = jobs
             .iter()
@@ -124,11 +133,12 @@ impl Committer {
             .map(|(job, state)| {
                 let answer = self.publish(job, state, &mut touched);
                 if matches!(answer.outcome, Outcome::Done { .. }) {
-                    (self.effected)(job.id);
+                    (self.follow)(Progress::Effected(job.id));
                 }
                 (answer, Instant::now())
             })
             .collect();
+        drop(turn);
         let flushed = if strict { self.flush(touched) } else { Ok(()) };
         for (job, (answer, named)) in jobs.iter().zip(answers) {
             let spent = Spent {
@@ -140,7 +150,7 @@ impl Committer {
         }
     }
 
-    fn prepare(&self, job: &Job, durable: bool) -> State {
+    fn prepare(&self, job: &Job, flush: Flush) -> State {
         let Operation::Change(change) = &job.operation else {
             return State::Ready(Plan::Rename, None);
         };
@@ -153,10 +163,22 @@ impl Committer {
         let (true, Some(after)) = (plan.publishes(), &after) else {
             return State::Ready(plan, None);
         };
-        match self.receive(change, after, &job.content, durable) {
+        match self.receive(change, after, &job.content, flush) {
             Ok(staged) => State::Ready(plan, Some(staged)),
             Err(NotReceived::Moved) => State::Over(Answer::of(Outcome::Moved)),
             Err(NotReceived::Failed(e)) => State::Over(Answer::failed(&e)),
+        }
+    }
+
+    /// Says for all at once what will tell after a kill which of them took effect.
+    fn begin(&self, jobs: &[Job], states: &[State]) {
+        let begun = |(job, state): (&Job, &State)| match state {
+            State::Ready(plan, staged) => Some((job.id, witness(plan, staged.as_ref())?)),
+            State::Over(_) => None,
+        };
+        let begun: Vec<_> = jobs.iter().zip(states).filter_map(begun).collect();
+        if !begun.is_empty() {
+            (self.follow)(Progress::Begun(begun));
         }
     }
 
@@ -180,8 +202,12 @@ impl Committer {
             Operation::Rename { from, to, before } => self.rename(from, to, before),
         };
         let mut answer = answer.unwrap_or_else(|e| Answer::failed(&e));
-        if let Some(staged) = &staged {
-            self.publisher.discard(staged);
+        if let Some(staged) = staged.filter(|_| !answer.published) {
+            let done = matches!(answer.outcome, Outcome::Done { .. });
+            if !done && self.publisher.is_unpublished(&staged) {
+                (self.follow)(Progress::Missed(job.id));
+            }
+            self.publisher.discard(&staged);
         }
         for dir in answer.touched.drain(..) {
             touched.add(dir);
@@ -241,7 +267,7 @@ impl Touched {
 impl Answer {
     pub(super) fn of(outcome: Outcome) -> Answer {
         let (left, touched, again) = (Vec::new(), Vec::new(), Vec::new());
-        Answer { outcome, left, renamed: false, touched, again }
+        Answer { outcome, left, renamed: false, published: false, touched, again }
     }
 
     pub(super) fn failed(error: &StepError) -> Answer {

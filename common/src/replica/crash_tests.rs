@@ -91,7 +91,8 @@ fn child() {
         durability: Durability::Relaxed,
         supplier: Arc::new(Nowhere),
         dirty: Box::new(|_| {}),
-        effected: Box::new(|_| {}),
+        follow: Box::new(|_| {}),
+        turn: Default::default(),
     };
     let operation = Operation::Change(Change { path: f(), before, after, copy: None });
     committer.commit_all(vec![Job::new(OrderId(1), operation, content)]);

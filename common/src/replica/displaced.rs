@@ -161,14 +161,14 @@ impl Publisher {
             };
             let stamp = file.stat()?;
             if stamp.size <= READ_UNDER_LEASE_MAX {
-                return Ok((digest_of(file)? == digest).then_some(lease));
+                return Ok((digest_of(file, stamp.size)? == digest).then_some(lease));
             }
             if trusted.is_some_and(|t| t.same_but_renamed(&stamp)) {
                 return Ok(Some(lease));
             }
             // Too large to be read while others wait: read first, then ask again.
             drop(lease);
-            let read = digest_of(file)?;
+            let read = digest_of(file, stamp.size)?;
             if file.stat()? == stamp {
                 if read != digest {
                     return Ok(None);

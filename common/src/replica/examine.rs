@@ -3,13 +3,13 @@
 //! A file that keeps its stamp from before the reading until after it was read whole as one
 //! version. This is the committer's own look: what it finds is compared, never reported.
 
-use std::io::{self, Read as _};
+use std::io;
 
 use rustix::fs::FileType;
 
 use crate::digest::{Digest, Hasher};
 use crate::entry::{self, Entry};
-use crate::limits::PIECE_BYTES_MAX;
+use crate::replica::ahead::each_piece;
 use crate::replica::disk::Handle;
 use crate::replica::known::Row;
 use crate::replica::root::{open_file_at, read_link_at, stat_at};
@@ -60,7 +60,7 @@ fn examine_file(dir: &Handle, name: &[u8], stamp: Stamp) -> io::Result<Seen> {
     if file.stat()? != stamp {
         return Ok(Seen::Moving);
     }
-    let digest = digest_of(&file)?;
+    let digest = digest_of(&file, stamp.size)?;
     let unmoved = file.stat()? == stamp && stat_at(dir, name)?.as_ref() == Some(&stamp);
     if !unmoved {
         return Ok(Seen::Moving);
@@ -79,19 +79,15 @@ pub fn file_entry(digest: Digest, stamp: &Stamp) -> Entry {
     })
 }
 
-/// The digest of a whole file. Reads without moving the file's position.
-pub fn digest_of(file: &Handle) -> io::Result<Digest> {
+/// The digest of a whole file, which is expected to have this size. Reads without moving the
+/// file's position.
+pub fn digest_of(file: &Handle, size: u64) -> io::Result<Digest> {
     let mut hasher = Hasher::default();
-    let mut reader = file.reader();
-    let mut buffer = vec![0; PIECE_BYTES_MAX];
-    loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finish()),
-            Ok(n) => hasher.update(&buffer[..n]),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
+    each_piece(file, size, &mut |piece| {
+        hasher.update(piece);
+        Ok(true)
+    })?;
+    Ok(hasher.finish())
 }
 
 /// The kind of inode that a stamp is of.

@@ -1,4 +1,4 @@
-//! Threads that carry out commits: one lane for small ones, in groups; others for large ones.
+//! Threads that carry out commits: lanes for small ones, in groups; others for large ones.
 //!
 //! Who ordered them may be gone before they are over, and whoever comes next is told what is there:
 //! never before the last of the old commits is over, so that none ends behind his back.
@@ -11,6 +11,9 @@ use std::thread::{Builder, JoinHandle};
 use crate::replica::commit::{Committer, Job};
 use crate::wire::message::Content;
 
+/// Groups of small commits that are carried out at once: while one waits for the disk, the other
+/// is received.
+const SMALL_LANES: usize = 2;
 /// Large commits that are carried out at once.
 const LARGE_LANES: usize = 2;
 /// Small commits that share their flushes.
@@ -51,11 +54,14 @@ impl Lanes {
         let line = Arc::new(Line::default());
         let (small, small_jobs) = channel();
         let (large, large_jobs) = channel();
+        let small_jobs = Arc::new(Mutex::new(small_jobs));
         let large_jobs = Arc::new(Mutex::new(large_jobs));
         let mut threads = Vec::new();
-        let (grouping, ours) = (committer.clone(), line.clone());
-        let thread = Builder::new().name("commit".into());
-        threads.push(thread.spawn(move || commit_groups(&grouping, &ours, &small_jobs))?);
+        for _ in 0..SMALL_LANES {
+            let (committer, line, jobs) = (committer.clone(), line.clone(), small_jobs.clone());
+            let thread = Builder::new().name("commit".into());
+            threads.push(thread.spawn(move || commit_groups(&committer, &line, &jobs))?);
+        }
         for _ in 0..LARGE_LANES {
             let (committer, line, jobs) = (committer.clone(), line.clone(), large_jobs.clone());
             let thread = Builder::new().name("receive".into());
@@ -142,10 +148,9 @@ impl Line {
     }
 }
 
-fn commit_groups(committer: &Committer, line: &Line, jobs: &Receiver<Queued>) {
-    while let Ok(job) = jobs.recv() {
-        let mut group = vec![job];
-        group.extend(jobs.try_iter().take(GROUP_MAX - 1));
+fn commit_groups(committer: &Committer, line: &Line, jobs: &Mutex<Receiver<Queued>>) {
+    loop {
+        let Some(mut group) = next_group(jobs) else { return };
         let count = group.len();
         group.retain(|queued| line.is_wanted(queued));
         if !group.is_empty() {
@@ -153,6 +158,14 @@ fn commit_groups(committer: &Committer, line: &Line, jobs: &Receiver<Queued>) {
         }
         line.left(count);
     }
+}
+
+/// The first commit that comes, and what waits by then; `None` when no more will come.
+fn next_group(jobs: &Mutex<Receiver<Queued>>) -> Option<Vec<Queued>> {
+    let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut group = vec![jobs.recv().ok()?];
+    group.extend(jobs.try_iter().take(GROUP_MAX - 1));
+    Some(group)
 }
 
 fn commit_singly(committer: &Committer, line: &Line, jobs: &Mutex<Receiver<Queued>>) {

@@ -9,8 +9,10 @@
     reason = "the disk, its threads and their mailboxes"
 )]
 
+mod ahead;
 pub mod apply;
 pub mod barrier;
+pub mod begun;
 pub mod claim;
 pub mod commit;
 pub mod condition;

@@ -287,12 +287,16 @@ impl Publisher {
 
     /// Removes something staged that was not published, when it still is that.
     pub fn discard(&self, staged: &Staged) {
-        let stage = self.stage.handle();
-        if stat_at(stage, &staged.name)
-            .is_ok_and(|s| s.is_some_and(|s| s.same_inode(&staged.stamp)))
-        {
+        if self.is_unpublished(staged) {
             self.stage.discard(&staged.name);
         }
+    }
+
+    /// Whether something staged is still there.
+    #[must_use]
+    pub fn is_unpublished(&self, staged: &Staged) -> bool {
+        stat_at(self.stage.handle(), &staged.name)
+            .is_ok_and(|s| s.is_some_and(|s| s.same_inode(&staged.stamp)))
     }
 
     fn move_new_once(&self, from: (&Handle, &[u8]), to: (&Handle, &[u8])) -> Result<(), Errno> {
@@ -325,7 +329,7 @@ impl Publisher {
     ) -> Result<Published, StepError> {
         let here = &spot.dir;
         let intent = Intent { verb: Verb::Replace(0), ..intent };
-        let aside = self.stage.quarantine_name();
+        let aside = Stage::aside_of(&staged.name);
         intent.write(&self.stage, &aside)?;
         let (stage, name) = (self.stage.handle(), &*staged.name);
         let step = self.take_out((here, spot.name), &aside).and_then(|()| {

@@ -4,14 +4,14 @@
 //! Only when all three agree is the content that of the name, whole. Nothing is ever waited for:
 //! a fifo opens and is recognised, a file that keeps changing is left for later.
 
-use std::io::{self, Read as _};
+use std::io;
 
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::digest::{Digest, Hasher};
 use crate::entry::{Entry, File as FileEntry};
-use crate::limits::PIECE_BYTES_MAX;
+use crate::replica::ahead::each_piece;
 use crate::replica::disk::{Handle, Lease, Leased};
 use crate::replica::known::Row;
 use crate::replica::root::{open_file_at, stat_at};
@@ -103,33 +103,27 @@ type Digested = (Digest, u64, Option<Vec<u8>>);
 /// meanwhile. Of a file that grew only so much is kept as it had.
 fn digest(file: &Handle, before: &Stamp, keep: bool) -> io::Result<Option<Digested>> {
     let size = before.size;
-    let room = usize::try_from(size).unwrap_or(usize::MAX).saturating_add(1);
-    let mut piece = vec![0; room.clamp(4096, PIECE_BYTES_MAX)];
     let mut hasher = Hasher::default();
     let mut kept = keep.then(Vec::new);
-    let mut reader = file.reader();
     let (mut done, mut next_look) = (0_u64, LOOK_EVERY_BYTES);
-    loop {
-        let n = match reader.read(&mut piece) {
-            Ok(0) => break,
-            Ok(n) => n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(e),
-        };
-        hasher.update(&piece[..n]);
-        done += n as u64;
+    let mut holds = true;
+    each_piece(file, size, &mut |piece| {
+        hasher.update(piece);
+        done += piece.len() as u64;
         if done > size {
-            break;
+            return Ok(false);
         }
         if done >= next_look {
             next_look = done + LOOK_EVERY_BYTES;
-            if file.stat()? != *before {
-                return Ok(None);
-            }
+            holds = file.stat()? == *before;
         }
         if let Some(kept) = &mut kept {
-            kept.extend_from_slice(&piece[..n]);
+            kept.extend_from_slice(piece);
         }
+        Ok(holds)
+    })?;
+    if !holds {
+        return Ok(None);
     }
     Ok(Some((hasher.finish(), done, kept)))
 }

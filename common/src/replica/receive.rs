@@ -8,7 +8,7 @@ use crate::replica::disk::Handle;
 use crate::replica::failpoint::reach;
 use crate::replica::rebuild::{is_worth_it, rebuild};
 use crate::replica::source::{Source, SourceError};
-use crate::replica::stage::{StageError, Staged, StagedFile};
+use crate::replica::stage::{Flush, StageError, Staged, StagedFile};
 use crate::replica::step::{Step, StepError};
 use crate::wire::message::Content;
 
@@ -49,12 +49,12 @@ impl Committer {
         change: &Change,
         after: &Entry,
         content: &Content,
-        durable: bool,
+        flush: Flush,
     ) -> Result<Staged, NotReceived> {
         let staged = match after {
             Entry::Dir { mode } => self.publisher.stage.directory(*mode)?,
             Entry::Link(link) => self.publisher.stage.link(link)?,
-            Entry::File(file) => self.receive_file(change, file, content, durable)?,
+            Entry::File(file) => self.receive_file(change, file, content, flush)?,
         };
         reach("staged");
         Ok(staged)
@@ -65,13 +65,13 @@ impl Committer {
         change: &Change,
         file: &entry::File,
         content: &Content,
-        durable: bool,
+        flush: Flush,
     ) -> Result<Staged, NotReceived> {
         let mut staged = self.publisher.stage.file(file.size)?;
         let name = staged.name().to_vec();
         let received = self.fill(&mut staged, change, file, content).and_then(|()| {
             reach("filled");
-            staged.finish(file, durable).map_err(|e| match e {
+            staged.finish(file, flush).map_err(|e| match e {
                 StageError::Other => NotReceived::Moved,
                 StageError::Step(e) => NotReceived::Failed(e),
             })

@@ -9,13 +9,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::change::{Operation, Witness};
 use crate::entry::Entry;
 use crate::limits::PIECE_BYTES_MAX;
 use crate::merkle::Question;
 use crate::options::{DurabilityOption, ReplicaOptions};
 use crate::path::RelPath;
+use crate::replica::begun::Follow;
 use crate::replica::claim::{Claim, ClaimError, Terms, random};
-use crate::replica::commit::{Committer, Durability, Effected, Job};
+use crate::replica::commit::{Committer, Durability, Job};
 use crate::replica::known::{Known, Reporter};
 use crate::replica::lanes::Lanes;
 use crate::replica::life;
@@ -29,7 +31,7 @@ use crate::replica::root::{Root, RootError};
 use crate::replica::salvage::Salvage;
 use crate::replica::saving::Saving;
 use crate::replica::source::Supplier;
-use crate::replica::stage::StagedFile;
+use crate::replica::stage::{Flush, StagedFile};
 use crate::replica::step::StepError;
 use crate::replica::supply::supply;
 use crate::replica::trash::{Keep, Reason};
@@ -114,14 +116,19 @@ pub struct Replica {
     run: u64,
 }
 
-impl Replica {
-    /// Takes a directory into care: claims it, finishes what a crash left, and begins to watch.
-    pub fn open(
-        settings: Settings,
-        supplier: Arc<dyn Supplier>,
-        reporter: Reporter,
-        effected: Effected,
-    ) -> Result<Replica, OpenError> {
+/// A directory that nobody else may care for any more, as whoever did so last left it.
+pub struct Claimed {
+    settings: Settings,
+    root: Arc<Root>,
+    claim: Claim,
+    publisher: Arc<Publisher>,
+    life: Option<u64>,
+    run: u64,
+}
+
+impl Claimed {
+    /// Claims a directory.
+    pub fn take(settings: Settings) -> Result<Claimed, OpenError> {
         let root = Arc::new(Root::open(&settings.directory)?);
         let state_dir = settings.options.state_dir.as_deref();
         let claim = Claim::take(&root, Terms { state_dir, ..Terms::default() })?;
@@ -130,6 +137,35 @@ impl Replica {
             Some(life) => life,
             None => random(root.path())? as u64,
         };
+        let publisher = Publisher::open(root.clone(), &claim, settings.side, settings.keep())?;
+        Ok(Claimed { settings, root, claim, publisher: Arc::new(publisher), life, run })
+    }
+
+    /// The claim on the directory.
+    pub fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    /// See [`Replica::run`].
+    pub fn run(&self) -> u64 {
+        self.run
+    }
+
+    /// Whether something took effect that had begun when the last process ended.
+    pub fn took_effect(&self, operation: &Operation, witness: &Witness) -> bool {
+        self.publisher.took_effect(operation, witness)
+    }
+}
+
+impl Replica {
+    /// Takes a directory into care: finishes what a crash left, and begins to watch.
+    pub fn open(
+        claimed: Claimed,
+        supplier: Arc<dyn Supplier>,
+        reporter: Reporter,
+        follow: Follow,
+    ) -> Result<Replica, OpenError> {
+        let Claimed { settings, root, claim, publisher, life, run } = claimed;
         let store = open_store(&claim, settings.durability())?;
         let since = life.map(|life| format!("{life:016x}")).or_else(place::boot);
         let rows = remembered::load(&store, since.as_deref())?;
@@ -138,8 +174,6 @@ impl Replica {
             let path = root.path().to_path_buf();
             move |source| OpenError::Step { step, path, source }
         };
-        let publisher = Publisher::open(root.clone(), &claim, settings.side, settings.keep())?;
-        let publisher = Arc::new(publisher);
         recover(&publisher)?;
         let observing = observer::Settings {
             watches_max: settings.options.watches_max,
@@ -156,7 +190,8 @@ impl Replica {
             durability,
             supplier,
             dirty: Box::new(move |path| look(Command::MarkDirty(path))),
-            effected,
+            follow,
+            turn: Default::default(),
         };
         let lanes = Lanes::start(committer).map_err(failed("start a thread"))?;
         let saving = Saving::start(known.clone(), store.clone(), publisher.clone())
@@ -296,8 +331,9 @@ impl Replica {
         let publisher = &self.publisher;
         let mut staged = publisher.stage.file(file.size).map_err(io::Error::other)?;
         let name = staged.name().to_vec();
+        let flush = if self.is_strict() { Flush::Now } else { Flush::Begun };
         let kept = write_all(&mut staged, content)
-            .and_then(|()| staged.finish(file, self.is_strict()).map_err(io::Error::other))
+            .and_then(|()| staged.finish(file, flush).map_err(io::Error::other))
             .and_then(|_| {
                 let from = (publisher.stage.handle(), name.as_slice());
                 let put = publisher.trash.put(from, path, Reason::Discarded, file.digest);

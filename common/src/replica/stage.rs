@@ -29,6 +29,18 @@ pub struct Stage {
     next: Arc<AtomicU64>,
 }
 
+/// When the content of a staged file goes to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flush {
+    /// Before it counts as staged.
+    Now,
+    /// It sets out, and [`Stage::written`] waits for it.
+    Begun,
+    /// With all others of its group, by a flush of the file system. To send each on its way would
+    /// be a request to the disk for each.
+    Together,
+}
+
 /// A file that is being received.
 pub struct StagedFile {
     file: Handle,
@@ -40,6 +52,8 @@ pub struct StagedFile {
     in_order: bool,
     /// What was not written yet is zero.
     empty: bool,
+    /// The file ends here, as far as is known; what was left out at its end does not count.
+    end: Option<u64>,
 }
 
 /// Something whole in `stage/`, not yet published.
@@ -87,18 +101,18 @@ impl Stage {
         self.fresh('q')
     }
 
+    /// The name for what makes room for something staged; no other has its number.
+    pub(super) fn aside_of(name: &[u8]) -> Vec<u8> {
+        [b"q", name.get(1..).unwrap_or_default()].concat()
+    }
+
     /// Starts receiving a file of `size` bytes.
     pub fn file(&self, size: u64) -> Result<StagedFile, StepError> {
         let name = self.new_name();
         let file = self.dir.open_at(&name, Open::New).step("create a file in `.lab3/stage`")?;
         let hasher = Hasher::default();
-        let staged =
-            StagedFile { file, name, size, hasher, hashed: 0, in_order: true, empty: true };
-        if let Err(e) = staged.file.set_len(size) {
-            self.discard(&staged.name);
-            return Err(e).step("give the staged file its size");
-        }
-        Ok(staged)
+        let (in_order, empty, end) = (true, true, Some(0));
+        Ok(StagedFile { file, name, size, hasher, hashed: 0, in_order, empty, end })
     }
 
     /// Stages a link.
@@ -174,6 +188,7 @@ impl StagedFile {
     pub fn filled(&mut self) {
         self.in_order = false;
         self.empty = false;
+        self.end = None;
     }
 
     /// Writes a piece; no byte is written twice. Zeros are left out, so that a sparse file stays
@@ -188,20 +203,25 @@ impl StagedFile {
         } else {
             self.in_order = false;
         }
-        write_sparse(&self.file, offset, piece, self.empty)
+        let written = write_sparse(&self.file, offset, piece, self.empty)?;
+        self.end = self.end.map(|end| end.max(written));
+        Ok(())
     }
 
-    /// Verifies the content, sets mode and time, and flushes when it is to be `durable`.
-    pub fn finish(self, file: &entry::File, durable: bool) -> Result<Staged, StageError> {
+    /// Verifies the content, sets mode and time, and flushes.
+    pub fn finish(self, file: &entry::File, flush: Flush) -> Result<Staged, StageError> {
+        if self.end != Some(self.size) {
+            self.file.set_len(self.size).step("give the staged file its size")?;
+        }
         if self.digest()? != file.digest || self.size != file.size {
             return Err(StageError::Other);
         }
         self.file.set_mode(file.mode & 0o777).step("set the mode of the staged file")?;
         self.file.set_modified(file.modified).step("set the time of the staged file")?;
-        if durable {
-            self.file.sync().step("flush the staged file")?;
-        } else if let Some(file) = self.file.descriptor() {
-            write_out(file, false);
+        match (flush, self.file.descriptor()) {
+            (Flush::Now, _) => self.file.sync().step("flush the staged file")?,
+            (Flush::Begun, Some(file)) => write_out(file, false),
+            (Flush::Begun, None) | (Flush::Together, _) => {}
         }
         let stamp = self.file.stat().step("look at the staged file")?;
         Ok(Staged { name: self.name, stamp })
@@ -211,7 +231,7 @@ impl StagedFile {
         if self.in_order && self.hashed == self.size {
             return Ok(self.hasher.finish());
         }
-        digest_of(&self.file).step("read the staged file again")
+        digest_of(&self.file, self.size).step("read the staged file again")
     }
 }
 
@@ -225,30 +245,40 @@ pub fn plain(entry: &Entry) -> Entry {
     }
 }
 
-fn write_sparse(file: &Handle, offset: u64, piece: &[u8], empty: bool) -> io::Result<()> {
+/// Writes what is not zero; answers where the last of it ends, or 0.
+fn write_sparse(file: &Handle, offset: u64, piece: &[u8], empty: bool) -> io::Result<u64> {
     // What was written before must be overwritten, even by zeros.
     if !empty {
-        return file.write_all_at(piece, offset);
+        file.write_all_at(piece, offset)?;
+        return Ok(offset + piece.len() as u64);
     }
     let lead = (HOLE_BYTES_MIN as u64 - offset % HOLE_BYTES_MIN as u64) % HOLE_BYTES_MIN as u64;
     let (head, body) = piece.split_at(piece.len().min(lead as usize));
-    file.write_all_at(head, offset)?;
     let start = offset + head.len() as u64;
+    let mut end = 0;
+    if !head.is_empty() {
+        file.write_all_at(head, offset)?;
+        end = start;
+    }
     let mut data: Option<usize> = None;
+    let mut write = |from: usize, to: usize| {
+        end = start + to as u64;
+        file.write_all_at(&body[from..to], start + from as u64)
+    };
     for (i, block) in body.chunks(HOLE_BYTES_MIN).enumerate() {
         let at = i * HOLE_BYTES_MIN;
         let hole = block.len() == HOLE_BYTES_MIN && block.iter().all(|&b| b == 0);
         match (hole, data) {
             (false, None) => data = Some(at),
             (true, Some(from)) => {
-                file.write_all_at(&body[from..at], start + from as u64)?;
+                write(from, at)?;
                 data = None;
             }
             _ => {}
         }
     }
-    match data {
-        Some(from) => file.write_all_at(&body[from..], start + from as u64),
-        None => Ok(()),
+    if let Some(from) = data {
+        write(from, body.len())?;
     }
+    Ok(end)
 }

@@ -35,7 +35,7 @@ const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("
 /// The key of the format number.
 const FORMAT_KEY: &str = "format";
 /// Memory that the store may keep pages in.
-const CACHE_BYTES: usize = 32 * 1024 * 1024;
+const CACHE_BYTES: usize = 4 * 1024 * 1024;
 /// The part of the file that opening writes to, even when nothing is changed.
 const HEADER_BYTES: u64 = 4096;
 

@@ -176,7 +176,7 @@ const ARROWS: [(&str, &[&str]); 40] = [
     ("server-a/src/pending/queue.rs", &["entry", "path", "time", "wire::client"]),
     (
         "lab3-client/src/",
-        &["digest", "entry", "options", "path", "side", "stop", "talk", "time", "wire"],
+        &["digest", "entry", "options", "path", "side", "stop", "sys", "talk", "time", "wire"],
     ),
 ];
 

@@ -66,7 +66,8 @@ impl Bench {
             durability,
             supplier: Arc::new(shelf),
             dirty: Box::new(move |path| dirty.lock().unwrap().push(path)),
-            effected: Box::new(|_| {}),
+            follow: Box::new(|_| {}),
+            turn: Default::default(),
         };
         Bench { _dir: dir, tree, committer, again, reports, _claim: claim }
     }

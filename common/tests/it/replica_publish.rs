@@ -10,7 +10,7 @@ use common::entry::Entry;
 use common::replica::commit::Durability;
 use common::replica::known::Row;
 use common::replica::publish::{Published, Publisher, Spot};
-use common::replica::stage::Staged;
+use common::replica::stage::{Flush, Staged};
 use common::replica::trash::{Keep, Trash};
 use common::side::Side;
 use common::wire::message::Content;
@@ -21,7 +21,7 @@ fn staged(publisher: &Publisher, content: &[u8]) -> Staged {
     let Entry::File(wanted) = file(content) else { unreachable!() };
     let mut staged = publisher.stage.file(wanted.size).unwrap();
     staged.write(0, content).unwrap();
-    staged.finish(&wanted, false).unwrap()
+    staged.finish(&wanted, Flush::Begun).unwrap()
 }
 
 /// What was known of `f` before somebody was faster.

@@ -9,7 +9,7 @@ use common::digest::Digest;
 use common::entry::{Entry, File};
 use common::replica::disk::Handle;
 use common::replica::note;
-use common::replica::stage::{Stage, StageError};
+use common::replica::stage::{Flush, Stage, StageError};
 use common::replica::trash::{Keep, Reason, Trash};
 use common::side::Side;
 use common::time::Timestamp;
@@ -37,7 +37,7 @@ fn a_sparse_file_stays_sparse() {
     for (i, piece) in content.chunks(100_000).enumerate() {
         staged.write(i as u64 * 100_000, piece).unwrap();
     }
-    let staged = staged.finish(&entry_of(&content), true).unwrap();
+    let staged = staged.finish(&entry_of(&content), Flush::Now).unwrap();
     let at = dir.path().join(String::from_utf8(staged.name).unwrap());
     assert!(fs::read(&at).unwrap() == content);
     assert!(fs::metadata(&at).unwrap().blocks() * 512 < 1 << 20);
@@ -54,7 +54,7 @@ fn pieces_may_come_in_any_order_and_twice() {
         staged.write(offset as u64, &zeros[..piece.len()]).unwrap();
         staged.write(offset as u64, piece).unwrap();
     }
-    assert!(staged.finish(&entry_of(&content), false).is_ok());
+    assert!(staged.finish(&entry_of(&content), Flush::Begun).is_ok());
 }
 
 #[test]
@@ -64,9 +64,9 @@ fn what_is_not_what_was_announced_is_refused() {
     assert!(staged.write(0, b"12345").is_err());
     assert!(staged.write(u64::MAX, b"1").is_err());
     staged.write(0, b"1234").unwrap();
-    assert!(matches!(staged.finish(&entry_of(b"4321"), false), Err(StageError::Other)));
+    assert!(matches!(staged.finish(&entry_of(b"4321"), Flush::Begun), Err(StageError::Other)));
     let short = stage.file(4).unwrap();
-    assert!(matches!(short.finish(&entry_of(b"123"), false), Err(StageError::Other)));
+    assert!(matches!(short.finish(&entry_of(b"123"), Flush::Begun), Err(StageError::Other)));
 }
 
 #[test]

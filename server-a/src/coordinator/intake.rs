@@ -196,18 +196,17 @@ impl Coordinator {
         self.telling.b = false;
         self.arriving.b = Arriving::default();
         self.give_up_flights();
+        // B remembers a meeting before we do: one more than ours is in order.
+        let is_in_order = |known: &Peer, met| met == known.met || met == known.met + 1;
+        let is_other =
+            |known: &Peer| known.id != id || met.is_some_and(|met| !is_in_order(known, met));
         match self.peer {
-            // B remembers a meeting before we do: one more than ours is in order.
-            Some(known)
-                if !self.archive.is_empty()
-                    && (known.id != id
-                        || met.is_some_and(|met| met < known.met || met > known.met + 1)) =>
-            {
+            Some(known) if !self.archive.is_empty() && is_other(&known) => {
                 let found = Peer { id, met: met.unwrap_or(0) };
                 self.halt_for(Halt::OtherPeer { known, found }, out);
             }
             known => {
-                if self.archive.is_empty() || known.is_none_or(|known| known.id != id) {
+                if known.as_ref().is_none_or(is_other) {
                     // It was ordered of another one.
                     self.forget_unheard(out);
                 }

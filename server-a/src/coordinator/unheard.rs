@@ -20,7 +20,7 @@ impl Coordinator {
     /// user went on from there.
     pub(super) fn learn_drained(&mut self, out: &mut Vec<Action>) {
         let mut over = Vec::new();
-        for Open { ordered, done } in self.unheard.iter().cloned().collect::<Vec<_>>() {
+        for Open { ordered, done, .. } in self.unheard.iter().cloned().collect::<Vec<_>>() {
             let Some((path, after)) = &ordered.held else { continue };
             let Operation::Change(change) = &ordered.operation else { continue };
             self.unheard.note(Trail::Over(vec![ordered.id]));
@@ -40,7 +40,7 @@ impl Coordinator {
         let unheard = std::mem::take(&mut self.unheard);
         let mut over = Vec::new();
         let mut learned = BTreeSet::new();
-        for Open { ordered, done } in unheard.iter() {
+        for Open { ordered, done, .. } in unheard.iter() {
             let Ordered { id, side, run, operation, .. } = ordered;
             // What A has of B counts for both only if B cannot have lost it: its user flushed
             // nothing.

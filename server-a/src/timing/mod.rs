@@ -71,6 +71,7 @@ struct Ordered {
     side: Side,
     path: RelPath,
     found: Found,
+    /// When it was given: it may have to wait for what was decided before it.
     at: u64,
     /// Whether its content had to be fetched before the order went out.
     fetched: bool,
@@ -123,10 +124,10 @@ impl Timing {
     }
 
     /// Sees what the coordinator asked for.
-    pub fn see(&mut self, action: &Action, at: u64) {
+    pub fn see(&mut self, action: &Action) {
         match action {
             Action::Order(side, Order::Commit { id, operation, .. }) => {
-                self.order(*side, *id, operation, at);
+                self.order(*side, *id, operation);
             }
             Action::Save(id, batch) => self.save(*id, batch),
             Action::Hold(edit) => self.leave(Side::B, &edit.path),
@@ -135,6 +136,13 @@ impl Timing {
             }
             Action::Note(Note::Resumed | Note::Expired(..)) => self.forget(),
             _ => {}
+        }
+    }
+
+    /// An order is given now.
+    pub fn gives(&mut self, id: OrderId, at: u64) {
+        if let Some(ordered) = self.ordered.get_mut(&id) {
+            ordered.at = at;
         }
     }
 
@@ -213,12 +221,12 @@ impl Timing {
         }
     }
 
-    fn order(&mut self, side: Side, id: OrderId, operation: &Operation, at: u64) {
+    fn order(&mut self, side: Side, id: OrderId, operation: &Operation) {
         let Some((path, found)) = self.found[side.other()].remove_entry(operation.path()) else {
             return;
         };
         if self.ordered.len() < WAITING_MAX {
-            let fetched = false;
+            let (at, fetched) = (found.heard.at, false);
             self.ordered.insert(id, Ordered { side, path, found, at, fetched });
         }
     }

@@ -10,8 +10,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
+use common::change::{Operation, Witness};
+use common::replica::begun::Progress;
 use tracing::warn;
 
 use super::{Trail, Underway};
@@ -23,21 +25,37 @@ const EMPTIED_BYTES: u64 = 64 * 1024;
 /// as after the last time.
 const RENEWED_BYTES: u64 = 8 * 1024 * 1024;
 
-/// The recorder, for all who know of a step; it opens after the replica that tells it.
-#[derive(Default)]
-pub(crate) struct Recording(OnceLock<Mutex<Recorder>>);
+/// The recorder, for all who know of a step.
+pub(crate) struct Recording(Mutex<Recorder>);
 
 impl Recording {
-    /// From now on everything is recorded.
-    pub(crate) fn begin(&self, recorder: Recorder) {
-        // Nothing else sets it.
-        drop(self.0.set(Mutex::new(recorder)));
+    /// All write down with this one.
+    pub(crate) fn of(recorder: Recorder) -> Recording {
+        Recording(Mutex::new(recorder))
     }
 
     /// Writes a step down.
-    pub(crate) fn record(&self, trail: Trail) {
-        if let Some(recorder) = self.0.get() {
-            recorder.lock().unwrap_or_else(PoisonError::into_inner).record(trail);
+    pub(crate) fn record(&self, trail: &Trail) {
+        self.record_all(std::iter::once(trail));
+    }
+
+    /// Writes steps down.
+    pub(crate) fn record_all<'t>(&self, trails: impl Iterator<Item = &'t Trail>) {
+        let mut trails = trails.peekable();
+        if trails.peek().is_some() {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).record(trails);
+        }
+    }
+}
+
+impl Trail {
+    /// The step that whoever carries it out has taken.
+    #[must_use]
+    pub fn of(progress: Progress) -> Trail {
+        match progress {
+            Progress::Begun(begun) => Trail::Begun(begun),
+            Progress::Missed(id) => Trail::Missed(id),
+            Progress::Effected(id) => Trail::Done(id),
         }
     }
 }
@@ -56,8 +74,13 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Opens the file of this life, or begins it; answers what was under way.
-    pub fn open(path: &Path, life: u64) -> io::Result<(Recorder, Underway)> {
+    /// Opens the file of this life, or begins it; answers what was under way. What had begun is
+    /// decided by `took_effect`, and that is written down.
+    pub fn open(
+        path: &Path,
+        life: u64,
+        took_effect: impl Fn(&Operation, &Witness) -> bool,
+    ) -> io::Result<(Recorder, Underway)> {
         let header = format!("lab3 underway 1 {life:016x}\n").into_bytes();
         let bytes = match fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -69,6 +92,7 @@ impl Recorder {
         if found.damaged == 0 {
             found.rows.into_iter().for_each(|trail| open.note(trail));
         }
+        open.decide(took_effect);
         let path = path.to_path_buf();
         let mut recorder =
             Recorder { path, header, open, file: None, bytes: 0, renewed: 0, is_failing: false };
@@ -77,19 +101,25 @@ impl Recorder {
         Ok((recorder, open))
     }
 
-    /// Writes a step down, before anything is done about it.
-    pub fn record(&mut self, trail: Trail) {
-        if matches!(trail, Trail::Done(id) if !self.open.is_unknown(id)) {
+    /// Writes steps down, before anything is done about them.
+    pub fn record<'t>(&mut self, trails: impl IntoIterator<Item = &'t Trail>) {
+        let mut bytes = Vec::new();
+        let mut is_too_long = false;
+        for trail in trails {
+            let Some(trail) = self.open.news(trail.clone()) else { continue };
+            let before = bytes.len();
+            frame::append(&trail, &mut bytes);
+            // Nothing to append is a step that is too long for a row.
+            is_too_long |= bytes.len() == before;
+            self.open.note(trail);
+        }
+        if bytes.is_empty() && !is_too_long {
             return;
         }
-        let mut bytes = Vec::new();
-        frame::append(&trail, &mut bytes);
-        self.open.note(trail);
-        // Nothing to append is a step that is too long for a row.
         let is_due = self.bytes > RENEWED_BYTES.max(4 * self.renewed)
             || self.open.is_empty() && self.bytes > EMPTIED_BYTES
             || self.file.is_none()
-            || bytes.is_empty();
+            || is_too_long;
         let written = if is_due { self.renew() } else { self.append(&bytes) };
         match written {
             Ok(()) => self.is_failing = false,

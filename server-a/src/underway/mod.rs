@@ -10,7 +10,7 @@ pub mod file;
 
 use std::collections::BTreeMap;
 
-use common::change::Operation;
+use common::change::{Operation, Witness};
 use common::entry::Entry;
 use common::path::RelPath;
 use common::side::Side;
@@ -37,6 +37,10 @@ pub struct Ordered {
 pub enum Trail {
     /// It goes out.
     Ordered(Box<Ordered>),
+    /// These are about to take effect at A, and by these it is known after a kill which did.
+    Begun(Vec<(OrderId, Witness)>),
+    /// It did not take effect, and its witness goes.
+    Missed(OrderId),
     /// It was carried out: both sides had the same. At A it is noted when it takes effect, at B
     /// when A hears of it.
     Done(OrderId),
@@ -51,6 +55,8 @@ pub struct Open {
     pub ordered: Ordered,
     /// Whether it is known to have been carried out.
     pub done: bool,
+    /// What tells whether it took effect, when it has begun.
+    pub begun: Option<Witness>,
 }
 
 /// The orders that are not over.
@@ -64,14 +70,48 @@ impl Underway {
     pub fn note(&mut self, trail: Trail) {
         match trail {
             Trail::Ordered(ordered) => {
-                self.open.insert(ordered.id, Open { ordered: *ordered, done: false });
+                self.open.insert(ordered.id, Open { ordered: *ordered, done: false, begun: None });
             }
+            Trail::Begun(begun) => {
+                for (id, witness) in begun {
+                    self.set_begun(id, Some(witness));
+                }
+            }
+            Trail::Missed(id) => self.set_begun(id, None),
             Trail::Done(id) => {
                 if let Some(open) = self.open.get_mut(&id) {
                     open.done = true;
                 }
             }
             Trail::Over(ids) => ids.iter().for_each(|id| drop(self.open.remove(id))),
+        }
+    }
+
+    fn set_begun(&mut self, id: OrderId, witness: Option<Witness>) {
+        if let Some(open) = self.open.get_mut(&id) {
+            open.begun = witness;
+        }
+    }
+
+    /// Who had begun what is open is gone: it took effect, or it did not.
+    pub fn decide(&mut self, took_effect: impl Fn(&Operation, &Witness) -> bool) {
+        for open in self.open.values_mut() {
+            if let Some(witness) = open.begun.take() {
+                open.done = open.done || took_effect(&open.ordered.operation, &witness);
+            }
+        }
+    }
+
+    /// What of a step is news about something that is open.
+    #[must_use]
+    pub fn news(&self, trail: Trail) -> Option<Trail> {
+        match trail {
+            Trail::Begun(mut begun) => {
+                begun.retain(|(id, _)| self.is_unknown(*id));
+                (!begun.is_empty()).then_some(Trail::Begun(begun))
+            }
+            Trail::Done(id) | Trail::Missed(id) if !self.is_unknown(id) => None,
+            trail => Some(trail),
         }
     }
 
@@ -101,8 +141,11 @@ impl Underway {
     /// The steps that lead here.
     pub fn trails(&self) -> impl Iterator<Item = Trail> {
         self.iter().flat_map(|open| {
-            let done = open.done.then_some(Trail::Done(open.ordered.id));
-            std::iter::once(Trail::Ordered(Box::new(open.ordered.clone()))).chain(done)
+            let id = open.ordered.id;
+            let begun = open.begun.clone().map(|witness| Trail::Begun(vec![(id, witness)]));
+            let done = open.done.then_some(Trail::Done(id));
+            let ordered = Trail::Ordered(Box::new(open.ordered.clone()));
+            std::iter::once(ordered).chain(begun).chain(done)
         })
     }
 }

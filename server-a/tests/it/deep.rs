@@ -25,6 +25,7 @@ use server_a::coordinator::event::{ClientId, Event, Now, SaveId};
 use server_a::pending::queue::HeldEdit;
 use server_a::underway::Underway;
 
+use crate::deep_shell::Drained;
 use crate::disk::files::{Features, Whim};
 use crate::disk::side::{Look, disk};
 use crate::disk::{Disk, Killed, Place};
@@ -129,6 +130,7 @@ pub(crate) struct Deep {
     pub(crate) fallen: bool,
     /// What a check of the trees found: nothing should have been left for it.
     pub(crate) unequal: BTreeSet<RelPath>,
+    pub(crate) drained: Drained,
     pub(crate) trace: Option<Vec<String>>,
 }
 
@@ -168,6 +170,7 @@ impl Deep {
             waived: BTreeSet::new(),
             fallen: false,
             unequal: BTreeSet::new(),
+            drained: Drained::default(),
             trace: None,
         };
         for side in Side::BOTH {
@@ -251,6 +254,10 @@ impl Deep {
         let sided = &mut self.sides[side];
         sided.disk.lock().whim = None;
         sided.place = Place::remembering(&sided.disk, side, supplier, rows);
+        if side == Side::A {
+            let publisher = &sided.place.committer.publisher;
+            self.durable.underway.decide(|what, witness| publisher.took_effect(what, witness));
+        }
         let (done, failed) = sided.place.recover();
         assert_eq!(failed, 0, "recovery fails");
         let left = sided.disk.lock().walk(".lab3/stage");
@@ -265,7 +272,7 @@ impl Deep {
     /// A server ends and starts again; with `cut` it was the power.
     pub(crate) fn restart(&mut self, side: Side, cut: Option<u64>) {
         self.say(|| format!("{side} ends, cut {cut:?}"));
-        self.note_effects();
+        self.note_progress();
         self.disconnect();
         match cut {
             None => self.sides[side].disk.lock().stop(),
@@ -286,8 +293,8 @@ impl Deep {
             self.alarm = None;
             if cut.is_some() {
                 self.durable.underway = Underway::default();
+                self.drained = Drained::default();
             }
-            self.coordinator = self.durable.coordinator(Limits::default());
         }
         if cut.is_some() {
             // What was saved counts in its boot only.
@@ -302,6 +309,7 @@ impl Deep {
             self.waive_what_was_cut();
         }
         if side == Side::A {
+            self.coordinator = self.durable.coordinator(Limits::default());
             self.start();
         }
     }
@@ -375,6 +383,31 @@ impl Deep {
             }
         }
         panic!("it never comes to rest");
+    }
+
+    /// Lets everything happen, a step at a time, until something is so; answers whether it is.
+    pub(crate) fn go_on_until(&mut self, is_so: impl Fn(&Deep) -> bool) -> bool {
+        for _ in 0..5_000 {
+            if is_so(self) {
+                return true;
+            }
+            let mut moved = false;
+            for side in Side::BOTH {
+                self.notice(side, false);
+                if !self.sides[side].dirty.is_empty() {
+                    self.look(side);
+                    moved = true;
+                }
+            }
+            moved |= self.run_order(Side::A) || self.run_order(Side::B);
+            moved |= self.run_report(Side::A) || self.run_report(Side::B);
+            // What is saved is saved before the next order is carried out.
+            moved |= self.run_shell();
+            if !moved && !self.wake() {
+                return false;
+            }
+        }
+        false
     }
 
     pub(crate) fn settle(&mut self) {

@@ -99,17 +99,18 @@ impl Deep {
     }
 
     pub(crate) fn hear(&mut self, side: Side) {
-        self.note_effects();
+        self.note_progress();
         let told = std::mem::take(&mut *self.sides[side].place.reports.lock().expect("no panic"));
         if side == Side::A || self.link {
             self.reports[side].extend(told);
         }
     }
 
-    /// What took effect at A is noted by whoever did it.
-    pub(crate) fn note_effects(&mut self) {
-        let effected = &self.sides.a.place.effected;
-        let effected = std::mem::take(&mut *effected.lock().expect("no panic"));
-        effected.into_iter().for_each(|id| self.durable.underway.note(Trail::Done(id)));
+    /// How A's operations come along is noted by whoever carries them out.
+    pub(crate) fn note_progress(&mut self) {
+        self.note_drained();
+        let progress = &self.sides.a.place.progress;
+        let progress = std::mem::take(&mut *progress.lock().expect("no panic"));
+        progress.into_iter().for_each(|step| self.durable.underway.note(Trail::of(step)));
     }
 }

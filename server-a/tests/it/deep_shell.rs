@@ -1,8 +1,12 @@
 //! What carries out orders and actions in the deep world: the committers, and server A's shell.
 
+use std::collections::BTreeSet;
+
+use common::change::Operation;
 use common::dirty::Depth;
 use common::entry::Entry;
 use common::path::RelPath;
+use common::reconcile::conflict::is_copy_name;
 use common::replica::commit::Job;
 use common::replica::flush::flush;
 use common::replica::source::{SourceError, Supplier};
@@ -14,7 +18,47 @@ use server_a::pending::queue::HeldEdit;
 
 use crate::deep::{Deep, Shared};
 
+/// Which held edits of files were applied, and which once more.
+#[derive(Default)]
+pub(crate) struct Drained {
+    under: Option<(u64, RelPath)>,
+    pub(crate) done: BTreeSet<u64>,
+    pub(crate) twice: BTreeSet<u64>,
+}
+
 impl Deep {
+    /// A side is about to carry something out.
+    fn watch_drain(&mut self, side: Side, operation: &Operation, content: &Content) {
+        if let (Side::A, Operation::Change(change), Content::Held(seq)) = (side, operation, content)
+            && !is_copy_name(change.path.name())
+            && !self.stands(*seq, &change.path)
+        {
+            self.drained.under = Some((*seq, change.path.clone()));
+        }
+    }
+
+    /// Contents are all different: a held edit that stands where it did not was applied.
+    pub(crate) fn note_drained(&mut self) {
+        if let Some((seq, path)) = self.drained.under.take()
+            && self.stands(seq, &path)
+            && !self.drained.done.insert(seq)
+        {
+            self.drained.twice.insert(seq);
+        }
+    }
+
+    /// Whether the next thing that A does is to apply a held edit.
+    pub(crate) fn is_to_drain(&self) -> bool {
+        let next = self.orders.a.front();
+        matches!(next, Some(Order::Commit { content: Content::Held(_), .. }))
+    }
+
+    fn stands(&self, seq: u64, path: &RelPath) -> bool {
+        let held = self.counters.a.lock().expect("no panic").held.get(&seq).cloned();
+        let files = self.sides.a.disk.lock();
+        files.at(path.as_bytes()).is_some_and(|uid| held.as_deref() == Some(files.content(uid)))
+    }
+
     /// A side carries out the next order. Answers whether there was one.
     pub(crate) fn run_order(&mut self, side: Side) -> bool {
         let Some(order) = self.orders[side].pop_front() else { return false };
@@ -23,6 +67,8 @@ impl Deep {
         match order {
             Order::Commit { id, operation, content } => {
                 self.commits += 1;
+                self.watch_drain(side, &operation, &content);
+                let place = &self.sides[side].place;
                 place.committer.commit_all(vec![Job::new(id, operation, content)]);
             }
             Order::Inventory => place.known.inventory(),

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use server_a::coordinator::event::Event;
 
 use crate::deep::Deep;
+use crate::deep_gap::stop_at;
 use crate::disk::Features;
 use crate::disk::{Deed, Verdict};
 use crate::users::Rng;
@@ -23,6 +24,8 @@ const SEEDS: u64 = 2_000;
 const FULL_SEEDS: u64 = 100_000;
 /// From this seed on looks take their time, and commits come between.
 const OVERLAPPING: u64 = 1 << 32;
+/// From this seed on users also go on between the end of a server and its next start.
+const GOING_ON: u64 = 1 << 33;
 const PATHS: [&str; 9] = ["a", "b", "d", "d/a", "d/b", "e", "e/a", "d/e", "d/e/a"];
 /// Few names, so that both users often make the same.
 const CROWDED: [&str; 4] = ["d", "d/e", "d/e/a", "d/e/b"];
@@ -44,6 +47,13 @@ fn nothing_is_lost_on_disks_that_stop_fail_and_forget() {
 fn nothing_is_lost_when_commits_come_between_a_look_and_what_it_tells() {
     if number("LAB3_DEEP_SEED").is_none() {
         try_from(OVERLAPPING);
+    }
+}
+
+#[test]
+fn nothing_is_done_twice_when_users_go_on_before_the_next_start() {
+    if number("LAB3_DEEP_SEED").is_none() {
+        try_from(GOING_ON);
     }
 }
 
@@ -129,11 +139,11 @@ fn attempt(seed: u64, only: Option<BTreeSet<u64>>) -> (Result<u64, String>, User
     let mut world = Deep::new(Features { exchange, noreplace, lease, recycles });
     let trace = std::env::var("LAB3_SIM_TRACE").ok();
     world.trace = trace.as_ref().map(|_| Vec::new());
-    let overlapping = seed >= OVERLAPPING;
-    let crowded = overlapping && seed.is_multiple_of(2);
+    let manner = Manner { overlapping: seed >= OVERLAPPING, going_on: seed >= GOING_ON };
+    let crowded = manner.overlapping && seed.is_multiple_of(2);
     let paths: &[&str] = if crowded { &CROWDED } else { &PATHS };
     let mut users = Users { rng: Rng(rng.next()), paths, count: 0, only, made: Vec::new() };
-    let simulate = || simulate(&mut world, &mut rng, &mut users, overlapping);
+    let simulate = || simulate(&mut world, &mut rng, &mut users, manner);
     let result = catch_unwind(AssertUnwindSafe(simulate));
     if let (Some(trace), Some(lines)) = (trace, &world.trace) {
         std::fs::write(trace, lines.join("\n")).expect("the trace can be written");
@@ -147,6 +157,15 @@ fn attempt(seed: u64, only: Option<BTreeSet<u64>>) -> (Result<u64, String>, User
         }
     };
     (result, users)
+}
+
+/// What is special about some seeds.
+#[derive(Clone, Copy)]
+struct Manner {
+    /// Commits come between a look and what it tells.
+    overlapping: bool,
+    /// Users do something between an end and the next start.
+    going_on: bool,
 }
 
 /// What both users do next; each deed has a number by which it can be left out.
@@ -189,10 +208,11 @@ fn simulate(
     world: &mut Deep,
     rng: &mut Rng,
     users: &mut Users,
-    overlapping: bool,
+    Manner { overlapping, going_on }: Manner,
 ) -> Result<(), String> {
     let (mortal, cuts, faulty) = (rng.below(2) == 0, rng.below(2) == 0, rng.below(2) == 0);
     let (locking, flapping) = (rng.below(3) == 0, rng.below(2) == 0);
+    let (mortal, locking) = (mortal || going_on, locking || going_on);
     for side in Side::BOTH {
         for _ in 0..rng.below(8) {
             act(world, side, users);
@@ -232,17 +252,60 @@ fn simulate(
             90 => world.save_scan(side),
             91..=92 if locking => lock(world, seed),
             93 if locking => unlock(world, seed),
+            97..=98 if going_on => unlock(world, seed),
             94 if flapping => world.disconnect(),
             95 if flapping => world.connect(),
             96 if mortal => world.restart(side, (cuts && seed.is_multiple_of(2)).then_some(seed)),
             _ => world.connect(),
         });
         if !lives {
+            world.note_progress();
+            for _ in 0..if going_on { rng.below(4) } else { 0 } {
+                let user = if rng.below(3) == 0 { side.other() } else { side };
+                act(world, user, users);
+            }
             world.restart(side, (cuts && seed.is_multiple_of(2)).then_some(seed));
         }
         check(world)?;
     }
+    if going_on {
+        drain_fatally(world, rng, users)?;
+    }
     rest(world)
+}
+
+/// All files are closed, and everything is looked at and carried out.
+fn calm(world: &mut Deep, last: &str) {
+    for side in Side::BOTH {
+        world.sides[side].disk.lock().deed(&Deed::Finish(format!("{last} {side}").into_bytes()));
+        world.notice(side, true);
+    }
+    world.ask(Request::Approve);
+    world.connect();
+    world.settle();
+}
+
+/// A is stopped where it matters most: while it applies a held edit.
+fn drain_fatally(world: &mut Deep, rng: &mut Rng, users: &mut Users) -> Result<(), String> {
+    let locks: Vec<RelPath> = world.coordinator.locks().iter().map(|l| l.path.clone()).collect();
+    for path in locks {
+        calm(world, &format!("until {path}"));
+        world.request(release(path));
+        while world.go_on_until(Deep::is_to_drain) {
+            world.set_whim(Side::A, stop_at(1 + rng.below(40) as u64));
+            if world.mortal(|world| assert!(world.run_order(Side::A))) {
+                continue;
+            }
+            world.note_progress();
+            for _ in 0..rng.below(4) {
+                act(world, if rng.below(3) == 0 { Side::B } else { Side::A }, users);
+            }
+            world.restart(Side::A, None);
+            world.connect();
+            check(world)?;
+        }
+    }
+    Ok(())
 }
 
 fn act(world: &mut Deep, side: Side, users: &mut Users) {
@@ -335,13 +398,16 @@ impl Deep {
 }
 
 /// Nothing is lost and nothing is invented.
-fn check(world: &Deep) -> Result<(), String> {
+pub(crate) fn check(world: &Deep) -> Result<(), String> {
     let there = everywhere(world);
     if let Some(lost) = live(world).difference(&there).next() {
         return Err(format!("the content `{}` is lost", lost.escape_ascii()));
     }
     if let Some(path) = world.unequal.first() {
         return Err(format!("a check found `{path}` otherwise than it should be"));
+    }
+    if let Some(seq) = world.drained.twice.first() {
+        return Err(format!("held edit {seq} is applied twice"));
     }
     let mut written = BTreeSet::from([Vec::new()]);
     for side in Side::BOTH {
@@ -359,13 +425,7 @@ fn check(world: &Deep) -> Result<(), String> {
 /// No more deeds: everything comes to rest, equal on both sides and in the archive.
 fn rest(world: &mut Deep) -> Result<(), String> {
     world.say(|| "---- no more deeds".into());
-    for side in Side::BOTH {
-        world.sides[side].disk.lock().deed(&Deed::Finish(format!("last {side}").into_bytes()));
-        world.notice(side, true);
-    }
-    world.ask(Request::Approve);
-    world.connect();
-    world.settle();
+    calm(world, "last");
     let before = world.commits;
     world.tell(Event::Woke);
     world.settle();
@@ -409,7 +469,7 @@ fn rest(world: &mut Deep) -> Result<(), String> {
     check(world)
 }
 
-fn tree(world: &Deep, side: Side) -> BTreeMap<String, String> {
+pub(crate) fn tree(world: &Deep, side: Side) -> BTreeMap<String, String> {
     let files = world.sides[side].disk.lock();
     files.walk("").into_iter().map(|(path, uid)| (path, files.likeness(uid))).collect()
 }

@@ -11,6 +11,7 @@ mod broken_links;
 mod checks;
 mod coordinator;
 mod deep;
+mod deep_gap;
 mod deep_looks;
 mod deep_shell;
 mod deep_simulation;

@@ -37,7 +37,8 @@ fn orders(timing: &mut Timing, at: u64, side: Side, id: u64, name: &str) {
     let change = Change { path: path(name), before: None, after: None, copy: None };
     let operation = Operation::Change(change);
     let order = Order::Commit { id: OrderId(id), operation, content: Content::None };
-    timing.see(&Action::Order(side, order), at);
+    timing.see(&Action::Order(side, order));
+    timing.gives(OrderId(id), at);
 }
 
 fn ends(timing: &mut Timing, at: u64, side: Side, id: u64, outcome: Outcome, spent: Spent) {
@@ -58,7 +59,7 @@ fn spent(parts: [u64; 3]) -> Spent {
 fn saves(timing: &mut Timing, at: u64, id: u64, name: &str) {
     let row = ArchiveRow { path: path(name), entry: None, source: None };
     let batch = Batch { archive: vec![row], ..Batch::default() };
-    timing.see(&Action::Save(SaveId(id), batch), at);
+    timing.see(&Action::Save(SaveId(id), batch));
     hears(timing, at, &Event::Saved(SaveId(id), Ok(())));
 }
 
@@ -168,9 +169,9 @@ fn the_time_of_a_person_is_not_counted() {
         received: Timestamp::default(),
     };
     let ways: [&dyn Fn(&mut Timing); 8] = [
-        &|timing| timing.see(&Action::Hold(edit.clone()), 150),
-        &|timing| timing.see(&Action::Note(Note::Waits(path("f"), "busy".into())), 150),
-        &|timing| timing.see(&Action::Note(Note::Resumed), 150),
+        &|timing| timing.see(&Action::Hold(edit.clone())),
+        &|timing| timing.see(&Action::Note(Note::Waits(path("f"), "busy".into()))),
+        &|timing| timing.see(&Action::Note(Note::Resumed)),
         &|timing| timing.leave_out(|at| *at == path("f")),
         &|timing| timing.rest(),
         &|timing| hears(timing, 150, &Event::Asked(ClientId(1), unlock.clone())),
@@ -204,7 +205,7 @@ fn the_time_of_a_person_is_not_counted() {
     // What the store did not take was not agreed on.
     let row = ArchiveRow { path: path("f"), entry: None, source: None };
     let batch = Batch { archive: vec![row], ..Batch::default() };
-    timing.see(&Action::Save(SaveId(1), batch), 130);
+    timing.see(&Action::Save(SaveId(1), batch));
     hears(&mut timing, 140, &Event::NotDurable(vec![path("f")]));
     hears(&mut timing, 150, &Event::Saved(SaveId(1), Ok(())));
     assert_eq!(counts(&timing, B), (1, 0));

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use common::change::{Change, Operation};
+use common::change::{Change, Operation, Witness};
 use common::reconcile::conflict::is_copy_name;
 use common::side::Side::{self, A, B};
 use common::wire::message::OrderId;
@@ -124,12 +124,12 @@ fn noted(trails: impl IntoIterator<Item = Trail>) -> Underway {
 fn what_is_not_over_is_there_again_in_the_same_life_and_in_no_other() {
     let dir = tempfile::tempdir().expect("a directory");
     let at = dir.path().join("underway");
-    let open = |life| Recorder::open(&at, life).expect("opened");
+    let open = |life| Recorder::open(&at, life, |_, _| false).expect("opened");
     let (mut recorder, found) = open(7);
     assert!(found.is_empty());
     let trails = [ordered(1), ordered(2), Trail::Done(OrderId(2)), ordered(3)];
     for trail in trails.iter().cloned().chain([Trail::Over(vec![OrderId(1)])]) {
-        recorder.record(trail);
+        recorder.record([&trail]);
     }
     drop(recorder);
     let (_, found) = open(7);
@@ -142,20 +142,73 @@ fn what_is_not_over_is_there_again_in_the_same_life_and_in_no_other() {
     assert!(gone.is_empty());
 }
 
+fn begun(numbers: &[u64]) -> Trail {
+    let staged = |number| Witness::Staged { name: format!("n-{number}").into(), inode: number };
+    Trail::Begun(numbers.iter().map(|number| (OrderId(*number), staged(*number))).collect())
+}
+
+/// What is done of what is open.
+fn done(underway: &Underway) -> Vec<(u64, bool)> {
+    underway.iter().map(|open| (open.ordered.id.0, open.done)).collect()
+}
+
+#[test]
+fn what_had_begun_is_decided_once_by_what_it_left_behind() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = dir.path().join("underway");
+    let (mut recorder, _) = Recorder::open(&at, 7, |_, _| false).expect("opened");
+    (1..6).for_each(|number| recorder.record([&ordered(number)]));
+    recorder.record([&begun(&[1, 2, 3, 4, 9])]);
+    recorder.record([&Trail::Missed(OrderId(2))]);
+    recorder.record([&Trail::Done(OrderId(4))]);
+    drop(recorder);
+    let asked = std::cell::RefCell::new(Vec::new());
+    let took_effect = |operation: &Operation, witness: &Witness| {
+        assert_eq!(*operation.path(), path("f"));
+        let Witness::Staged { inode, .. } = witness else { panic!("{witness:?}") };
+        asked.borrow_mut().push(*inode);
+        *inode == 3
+    };
+    let (_, found) = Recorder::open(&at, 7, took_effect).expect("opened");
+    assert_eq!(*asked.borrow(), [1, 3], "what was missed, done or never begun is not asked about");
+    let decided = [(1, false), (2, false), (3, true), (4, true), (5, false)];
+    assert_eq!(done(&found), decided);
+    // Recovery took the traces away, and the next start finds it decided.
+    let (_, again) = Recorder::open(&at, 7, |_, _| panic!("asked again")).expect("opened");
+    assert_eq!(done(&again), decided);
+}
+
+#[test]
+fn what_has_begun_is_still_known_when_the_file_is_written_anew() {
+    let trails = [ordered(1), begun(&[1]), ordered(2), begun(&[2]), Trail::Missed(OrderId(2))];
+    let underway = noted(trails);
+    assert_eq!(noted(underway.trails()), underway);
+}
+
+#[test]
+fn nothing_is_written_about_what_was_never_noted() {
+    let underway = noted([ordered(1), ordered(2), Trail::Done(OrderId(2))]);
+    let both = [1, 2, 3];
+    assert_eq!(underway.news(begun(&both)), Some(begun(&[1])));
+    assert_eq!(underway.news(begun(&[2, 3])), None);
+    assert_eq!(underway.news(Trail::Missed(OrderId(3))), None);
+    assert_eq!(underway.news(Trail::Done(OrderId(2))), None);
+}
+
 #[test]
 fn a_torn_end_costs_its_step_and_damage_costs_all() {
     let dir = tempfile::tempdir().expect("a directory");
     let at = dir.path().join("underway");
-    let (mut recorder, _) = Recorder::open(&at, 7).expect("opened");
-    (1..4).for_each(|number| recorder.record(ordered(number)));
+    let (mut recorder, _) = Recorder::open(&at, 7, |_, _| false).expect("opened");
+    (1..4).for_each(|number| recorder.record([&ordered(number)]));
     let whole = fs::read(&at).expect("read");
     fs::write(&at, &whole[..whole.len() - 3]).expect("torn");
-    let (_, torn) = Recorder::open(&at, 7).expect("opened");
+    let (_, torn) = Recorder::open(&at, 7, |_, _| false).expect("opened");
     assert_eq!(torn, noted((1..3).map(ordered)));
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 1;
     fs::write(&at, flipped).expect("damaged");
-    let (_, damaged) = Recorder::open(&at, 7).expect("opened");
+    let (_, damaged) = Recorder::open(&at, 7, |_, _| false).expect("opened");
     assert!(damaged.is_empty(), "half a memory is none: {damaged:?}");
 }
 
@@ -163,16 +216,16 @@ fn a_torn_end_costs_its_step_and_damage_costs_all() {
 fn the_file_stays_small_however_much_passes() {
     let dir = tempfile::tempdir().expect("a directory");
     let at = dir.path().join("underway");
-    let (mut recorder, _) = Recorder::open(&at, 7).expect("opened");
+    let (mut recorder, _) = Recorder::open(&at, 7, |_, _| false).expect("opened");
     for number in 0..100_000 {
-        recorder.record(ordered(number));
-        recorder.record(Trail::Done(OrderId(number)));
-        recorder.record(Trail::Over(vec![OrderId(number)]));
+        recorder.record([&ordered(number)]);
+        recorder.record([&Trail::Done(OrderId(number))]);
+        recorder.record([&Trail::Over(vec![OrderId(number)])]);
     }
     let length = fs::metadata(&at).expect("a file").len();
     assert!(length < 128 * 1024, "{length} bytes");
-    recorder.record(ordered(100_001));
+    recorder.record([&ordered(100_001)]);
     drop(recorder);
-    let (_, found) = Recorder::open(&at, 7).expect("opened");
+    let (_, found) = Recorder::open(&at, 7, |_, _| false).expect("opened");
     assert_eq!(found, noted([ordered(100_001)]));
 }

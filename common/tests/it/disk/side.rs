@@ -8,6 +8,7 @@ use common::change::{Operation, Outcome};
 use common::dirty::{Depth, Dirty, Mark, Place as Spot};
 use common::entry::Entry;
 use common::path::RelPath;
+use common::replica::begun::Progress;
 use common::replica::commit::{Committer, Durability, Job};
 use common::replica::ignore::Patterns;
 use common::replica::known::{Known, Row, Ticket};
@@ -33,8 +34,8 @@ pub(crate) struct Place {
     pub(crate) committer: Committer,
     pub(crate) reports: Arc<Mutex<Vec<Report>>>,
     pub(crate) again: Arc<Mutex<Vec<RelPath>>>,
-    /// The operations that have taken effect.
-    pub(crate) effected: Arc<Mutex<Vec<OrderId>>>,
+    /// How the operations came along.
+    pub(crate) progress: Arc<Mutex<Vec<Progress>>>,
     pub(crate) patterns: Patterns,
     pub(crate) followed: Followed,
 }
@@ -108,8 +109,8 @@ impl Place {
         let stage = Stage::new(disk.open(b".lab3/stage"), run);
         let trash = Trash::new(disk.open(b".lab3/trash"), side, Keep::default(), run);
         let publisher = Publisher::of(root.clone(), stage, trash, abilities, side);
-        let effected = Arc::new(Mutex::new(Vec::new()));
-        let (dirty, carried_out) = (again.clone(), effected.clone());
+        let progress = Arc::new(Mutex::new(Vec::new()));
+        let (dirty, carried_out) = (again.clone(), progress.clone());
         let committer = Committer {
             publisher: Arc::new(publisher),
             known: known.clone(),
@@ -118,12 +119,13 @@ impl Place {
             dirty: Box::new(move |path| {
                 dirty.lock().unwrap_or_else(PoisonError::into_inner).push(path);
             }),
-            effected: Box::new(move |id| {
-                carried_out.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+            follow: Box::new(move |step| {
+                carried_out.lock().unwrap_or_else(PoisonError::into_inner).push(step);
             }),
+            turn: Default::default(),
         };
         let (patterns, followed) = (Patterns::default(), Followed::default());
-        Place { root, known, committer, reports, again, effected, patterns, followed }
+        Place { root, known, committer, reports, again, progress, patterns, followed }
     }
 
     /// Begins a look at some places.
