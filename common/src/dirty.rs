@@ -92,6 +92,12 @@ impl Dirty {
             || path.ancestors().any(|above| deep(&Some(above)))
     }
 
+    /// Whether a path itself is marked.
+    #[must_use]
+    pub fn is_marked(&self, path: &RelPath) -> bool {
+        self.marks.contains_key(&Some(path.clone()))
+    }
+
     /// When something is due next.
     #[must_use]
     pub fn next_due(&self) -> Option<Moment> {

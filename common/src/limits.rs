@@ -41,6 +41,10 @@ pub const EXCEPTION_BYTES_MAX: usize = 1024 * 1024;
 /// Paths that are made durable one by one. For more, one flush of the file system is cheaper.
 pub const FLUSHED_SINGLY_MAX: usize = 16;
 
+/// A duration that one end measured and told the other counts as at most this, in microseconds: an
+/// hour.
+pub const TOLD_MICROS_MAX: u64 = 3_600_000_000;
+
 /// Changes that may be under way at one side.
 pub const CHANGES_IN_FLIGHT_MAX: usize = 1024;
 

@@ -3,8 +3,12 @@
 //! `chrono` is used here only, to write times for people. The core never reads a clock: a
 //! [`Moment`] arrives with every event.
 
+use std::time::Duration;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
+
+use crate::limits::TOLD_MICROS_MAX;
 
 /// A file's time: seconds since 1970 (may be negative) and nanoseconds.
 #[derive(
@@ -84,9 +88,52 @@ impl Moment {
     }
 }
 
+/// How long something took, in microseconds, on the clock of who says so. Never more than an hour:
+/// whoever says more, over the wire too, is taken to have said that.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(from = "u64")]
+pub struct Micros(u64);
+
+impl Micros {
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl From<u64> for Micros {
+    fn from(micros: u64) -> Micros {
+        Micros(micros.min(TOLD_MICROS_MAX))
+    }
+}
+
+impl From<Duration> for Micros {
+    fn from(took: Duration) -> Micros {
+        Micros::from(u64::try_from(took.as_micros()).unwrap_or(u64::MAX))
+    }
+}
+
+impl std::iter::Sum for Micros {
+    fn sum<I: Iterator<Item = Micros>>(parts: I) -> Micros {
+        Micros::from(parts.fold(0, |sum: u64, part| sum.saturating_add(part.0)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_duration_is_longer_than_an_hour() {
+        let hour = Micros::from(Duration::from_secs(3600));
+        assert_eq!(Micros::from(u64::MAX), hour);
+        assert_eq!(Micros::from(Duration::MAX), hour);
+        assert_eq!([hour, Micros::from(1)].into_iter().sum::<Micros>(), hour);
+        assert_eq!([2, 3].map(Micros::from).into_iter().sum::<Micros>().get(), 5);
+    }
 
     #[test]
     fn times_before_1970_and_beyond_calendars_are_written() {

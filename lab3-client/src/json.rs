@@ -11,6 +11,7 @@ use common::entry::Kind;
 use common::path::RelPath;
 use common::side::Side;
 use common::time::Timestamp;
+use common::wire::client::timed::Trace;
 use common::wire::client::{
     DrainMode, Generation, HeldOp, HeldRow, Link, ListingRow, LockRow, PathStatus, ProblemRow,
     Receipt, State, Status, Waited, WaitingRow,
@@ -227,9 +228,35 @@ pub fn status(status: &Status) -> String {
             "time": last.time.rfc3339(), "found": last.found, "identical": last.identical,
         })),
         "journal": status.journal,
+        "speed": { "a_to_b": speed(status, Side::A), "b_to_a": speed(status, Side::B) },
         "side_a": side(a),
         "side_b": side(b),
     }))
+}
+
+/// How fast the edits of a side travelled, in microseconds.
+fn speed(status: &Status, from: Side) -> Option<Value> {
+    let speed = status.speed.iter().find(|speed| speed.from == from)?;
+    let mut stages = json!(speed.stages);
+    stages["agreed"] = json!(speed.agreed);
+    Some(json!({
+        "stages": stages,
+        "seen_to_visible": speed.seen_to_visible,
+        "seen_to_agreed": speed.seen_to_agreed,
+    }))
+}
+
+/// How one edit travelled, in microseconds.
+fn trace(trace: &Trace) -> Value {
+    let mut stages = json!(trace.stages);
+    stages["agreed"] = json!(trace.agreed);
+    json!({
+        "from": trace.from,
+        "time": trace.time.rfc3339(),
+        "stages": stages,
+        "seen_to_visible": trace.stages.until_visible(),
+        "seen_to_agreed": trace.until_agreed(),
+    })
 }
 
 /// How a path does.
@@ -246,6 +273,7 @@ pub fn path_status(status: &PathStatus) -> String {
         "held": status.held,
         "waiting": waiting(&status.waiting),
         "problems": problems(&status.problems),
+        "last_edit": status.last_edit.as_deref().map(trace),
     });
     if let Some(bytes) = name.path_bytes {
         value["path_bytes"] = Value::from(bytes);

@@ -20,6 +20,7 @@ pub mod request;
 pub mod run;
 pub mod shown;
 pub mod span;
+pub mod speed;
 pub mod status;
 pub mod table;
 pub mod target;

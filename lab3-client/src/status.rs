@@ -6,6 +6,7 @@ use common::side::Side;
 use common::wire::client::{Link, PathStatus, ProblemRow, State, Status};
 use common::wire::message::Condition;
 
+use crate::speed::{speeds, trace};
 use crate::words::{away, safe, waiting};
 
 /// How the system does.
@@ -37,6 +38,7 @@ pub fn system(status: &Status) -> String {
         "locks: {}, held: {} ({} bytes)",
         status.locks, status.held.0, status.held.1
     );
+    text.push_str(&speeds(&status.speed));
     match &status.checked {
         Some(last) => {
             let _ = writeln!(text, "compared {}: {}", last.time.local(), safe(&last.found));
@@ -94,6 +96,9 @@ pub fn path(status: &PathStatus) -> String {
     }
     text.push_str(&waiting(&status.waiting));
     problems(&mut text, &status.problems);
+    if let Some(last) = &status.last_edit {
+        text.push_str(&trace(last));
+    }
     text
 }
 

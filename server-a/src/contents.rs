@@ -176,8 +176,8 @@ fn send_with_content(wanted: Wanted, read: &Read, link: &Link, mail: &Sender<Mai
 
 /// The content is not what it was: to the coordinator, as if the side had said so.
 fn moved(side: Side, id: OrderId, mail: &Sender<Mail>) {
-    let report = Report::Outcome { id, outcome: Outcome::Moved };
-    drop(mail.send(Mail::Event(Event::Reported(side, report))));
+    let report = Report::Outcome { id, outcome: Outcome::Moved, spent: None };
+    drop(mail.send(Mail::now(Event::Reported(side, report))));
 }
 
 /// The pending directory, once it is open: it opens after the replica that needs it.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use common::replica::service::Replica;
 use common::side::Side;
 use common::time::{Moment, Timestamp};
-use common::wire::message::PeerMessage;
+use common::wire::message::{Order, PeerMessage};
 
 use crate::clients::Desk;
 use crate::contents::Contents;
@@ -25,6 +25,7 @@ use crate::mail::Mail;
 use crate::notes;
 use crate::peer::Link;
 use crate::saver::Save;
+use crate::timing::{Timing, When};
 use crate::underway::file::Recording;
 
 /// Events that are handled before their actions are carried out.
@@ -41,6 +42,9 @@ pub(crate) struct Driver {
     pub(crate) keeper: Sender<Keep>,
     pub(crate) journal: Journal,
     pub(crate) underway: Arc<Recording>,
+    pub(crate) timing: Timing,
+    /// All moments are after this.
+    pub(crate) start: Instant,
 }
 
 /// Starts to drive.
@@ -49,7 +53,7 @@ pub(crate) fn start(driver: Driver, post: Receiver<Mail>) -> std::io::Result<Joi
 }
 
 fn drive(mut driver: Driver, post: &Receiver<Mail>) {
-    let start = Instant::now();
+    let start = driver.start;
     let mut alarm: Option<Instant> = None;
     let mut actions = Vec::new();
     driver.coordinator.start(&mut actions);
@@ -66,23 +70,42 @@ fn drive(mut driver: Driver, post: &Receiver<Mail>) {
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
                 alarm = None;
-                Mail::Event(Event::Woke)
+                Mail::now(Event::Woke)
             }
         };
         for mail in std::iter::once(first).chain(post.try_iter()).take(EVENTS_AT_ONCE) {
-            let Mail::Event(event) = mail else {
+            let Mail::Event(event, sent) = mail else {
                 driver.carry_out_all(&mut actions, |_| {});
                 return;
             };
             let event = driver.contents.remember(event);
             let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
             let now = Now { moment: Moment(ms), wall: Timestamp::now() };
+            let when = When { at: driver.micros(sent), wall: now.wall };
+            driver.timing.hear(&event, when, || driver.link.round());
+            let before = actions.len();
             driver.coordinator.handle(now, event, &mut actions);
+            driver.account(&actions[before..]);
         }
     }
 }
 
 impl Driver {
+    /// How long after the start something was, in microseconds.
+    fn micros(&self, then: Instant) -> u64 {
+        let after = then.saturating_duration_since(self.start);
+        u64::try_from(after.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Says to whoever measures what one event has led to.
+    fn account(&mut self, actions: &[Action]) {
+        actions.iter().for_each(|action| self.timing.see(action));
+        if self.coordinator.is_idle() {
+            self.timing.rest();
+        }
+        self.timing.leave_out(|path| self.coordinator.is_withheld(path));
+    }
+
     /// Carries out what several events have led to, in its order; what is to be remembered through
     /// a kill is written down before anything is done about it.
     fn carry_out_all(&mut self, actions: &mut Vec<Action>, mut wake_at: impl FnMut(Moment)) {
@@ -101,8 +124,17 @@ impl Driver {
     fn carry_out(&mut self, action: Action) {
         match action {
             Action::Order(side, order) => {
+                let commit = match &order {
+                    Order::Commit { id, .. } => Some(*id),
+                    _ => None,
+                };
+                let now = self.micros(Instant::now());
+                commit.into_iter().for_each(|id| self.timing.gives(id, now));
                 // An order without an answer is one whose content is still being fetched.
-                let Some(order) = self.contents.furnish(side, order) else { return };
+                let Some(order) = self.contents.furnish(side, order) else {
+                    commit.into_iter().for_each(|id| self.timing.fetches(id));
+                    return;
+                };
                 match side {
                     Side::A => self.replica.order(order),
                     Side::B => self.link.send(&PeerMessage::Order(order)),
@@ -117,7 +149,10 @@ impl Driver {
                 drop(self.keeper.send(Keep::Discard { seq, keep, edit }));
             }
             Action::Save(id, batch) => drop(self.saver.send(Save::Batch(id, batch))),
-            Action::Answer(client, answer) => self.desk.answer(client, answer),
+            Action::Answer(client, mut answer) => {
+                self.timing.complete(&mut answer);
+                self.desk.answer(client, answer);
+            }
             Action::WakeAt(_) | Action::Trail(_) => {}
             Action::Note(note) => notes::tell(&note),
             Action::Record(row) => self.journal.record(row),

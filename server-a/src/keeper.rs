@@ -63,7 +63,7 @@ impl Keeper {
                 }
             };
             // The driver is gone when the server stops; what is held is on disk.
-            drop(self.mail.send(Mail::Event(event)));
+            drop(self.mail.send(Mail::now(event)));
         }
     }
 

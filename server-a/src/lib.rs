@@ -1,9 +1,9 @@
 //! Server A: it watches its directory, decides for both sides, and serves the clients.
 //!
-//! Pure: `coordinator`, `locks`, `broken`, `pending::queue`, `frame`, `underway`. The rest is the
-//! shell that carries out what they decide: `driver` owns the coordinator, `peer` is the link to B,
-//! `clients` the door for `lab3`, `contents` finds bytes, `keeper` and `saver` write down. See
-//! `docs/architecture.md`.
+//! Pure: `coordinator`, `locks`, `broken`, `pending::queue`, `frame`, `underway`, `timing`. The
+//! rest is the shell that carries out what they decide: `driver` owns the coordinator, `peer` is
+//! the link to B, `clients` the door for `lab3`, `contents` finds bytes, `keeper` and `saver` write
+//! down. See `docs/architecture.md`.
 
 pub mod broken;
 pub mod cli;
@@ -21,6 +21,7 @@ mod notes;
 mod peer;
 pub mod pending;
 mod saver;
+pub mod timing;
 pub mod underway;
 
 use std::future::Future;
@@ -29,7 +30,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use common::exchange::asker::Asker;
@@ -50,6 +51,7 @@ use journal::segments::Terms;
 use mail::Mail;
 use pending::directory::PendingDirectory;
 use pending::queue::{HeldLimits, PendingQueue};
+use timing::Timing;
 use underway::Trail;
 use underway::file::{Recorder, Recording};
 
@@ -133,12 +135,14 @@ pub async fn run(
         keeper,
         journal,
         underway,
+        timing: Timing::default(),
+        start: Instant::now(),
     };
     let driving = driver::start(driver, post)?;
     ready(address, replica.root().display().to_string());
     let events = |mail: &Sender<Mail>| {
         let mail = mail.clone();
-        move |event: Event| drop(mail.send(Mail::Event(event)))
+        move |event: Event| drop(mail.send(Mail::now(event)))
     };
     let tell = events(&mail);
     let dialling = peer::dial(peer, replica.clone(), link.clone(), asker.clone(), giver, tell);
@@ -179,7 +183,7 @@ fn open(config: &Config, mail: Sender<Mail>, asker: Arc<Asker>) -> Result<Opened
     let late = contents::LatePending::default();
     let supplier = contents::supplier(asker, late.clone());
     let reporter = Box::new(move |report| {
-        drop(mail.send(Mail::Event(Event::Reported(Side::A, report))));
+        drop(mail.send(Mail::now(Event::Reported(Side::A, report))));
     });
     let claimed = Claimed::take(settings)?;
     let noted = claimed.claim().state().join("underway");

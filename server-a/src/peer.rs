@@ -83,6 +83,11 @@ impl Link {
         Some(SyncAnswer(told))
     }
 
+    /// How long it lately took to B and back.
+    pub(crate) fn round(&self) -> Option<Duration> {
+        self.lock().outgoing.as_ref().and_then(Outgoing::round)
+    }
+
     fn synced(&self, id: OrderId, durable: bool) {
         if let Some(tell) = self.lock().syncs.remove(&id) {
             // Nobody waits any more: it took too long.
@@ -145,6 +150,7 @@ pub(crate) async fn dial(
                         return pending().await;
                     }
                     asker.connect(outgoing.clone());
+                    outgoing.measure();
                     let (met, run) = (met::told(&theirs.features), met::told_run(&theirs.features));
                     tell(Event::PeerUp(id, met, run));
                     let error = hear(incoming, &outgoing, &link, &asker, &giver, &tell).await;
@@ -196,7 +202,10 @@ async fn hear(
     loop {
         match incoming.next().await {
             Ok(PeerMessage::Report(Report::Synced { id, durable })) => link.synced(id, durable),
-            Ok(PeerMessage::Report(report)) => tell(Event::Reported(Side::B, report)),
+            Ok(PeerMessage::Report(report)) => {
+                tell(Event::Reported(Side::B, report));
+                outgoing.measure();
+            }
             Ok(PeerMessage::Ask(ask)) => giver.answer(ask, outgoing),
             Ok(PeerMessage::Give(give)) => asker.take(give),
             // An agent gives no orders.

@@ -145,7 +145,7 @@ impl Saver {
 
     fn post(&self, event: Event) {
         // The driver is gone when the server stops.
-        drop(self.mail.send(Mail::Event(event)));
+        drop(self.mail.send(Mail::now(event)));
     }
 
     fn forget(&self, rows: &mut Rows) -> Result<(), StoreError> {

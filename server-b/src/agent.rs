@@ -79,7 +79,7 @@ pub(crate) fn reporter(desk: Arc<Desk>) -> Reporter {
     Box::new(move |mut report| {
         let mut inner = desk.lock();
         match &report {
-            Report::Outcome { id, outcome } => {
+            Report::Outcome { id, outcome, .. } => {
                 let operation = inner.under_way.remove(id);
                 if let (Some(operation), Outcome::Done { .. }) = (operation, outcome) {
                     talk::did(Side::B, &operation);

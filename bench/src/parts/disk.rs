@@ -254,7 +254,7 @@ impl Work for Commits {
             there.clone_from(&after);
             let operation = Operation::Change(Change { path, before, after, copy: None });
             let content = Content::Inline(bytes.into());
-            self.group.push(Job { id: OrderId(n as u64), operation, content });
+            self.group.push(Job::new(OrderId(n as u64), operation, content));
         }
         *self.done.lock().unwrap_or_else(PoisonError::into_inner) = 0;
         Ok(())

@@ -21,7 +21,7 @@ fn message(number: usize, dice: &mut Dice) -> Result<PeerMessage> {
     let (path, after) = (made::path(number)?, Some(made::file(dice)));
     let content = dice.bytes(CONTENT_BYTES);
     if number.is_multiple_of(2) {
-        let row = Row { path, entry: after, content: Some(content.into()) };
+        let row = Row { path, entry: after, content: Some(content.into()), seen: None };
         let observation = Observation { rows: vec![row], ..Observation::default() };
         return Ok(PeerMessage::Report(Report::Observed(observation)));
     }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use crate::change::{Operation, Outcome};
 use crate::entry::Entry;
@@ -21,7 +22,8 @@ use crate::replica::source::Supplier;
 use crate::replica::stage::{Flush, Staged, plain};
 use crate::replica::step::{Step, StepError};
 use crate::sys::ignore_sigio;
-use crate::wire::message::{Content, OrderId, Report};
+use crate::time::Micros;
+use crate::wire::message::{Content, OrderId, Report, Spent};
 
 /// More flushes than this are replaced by one of the whole file system.
 const FLUSHES_MAX: usize = 16;
@@ -44,6 +46,14 @@ pub struct Job {
     pub operation: Operation,
     /// Where the content is.
     pub content: Content,
+    arrived: Instant,
+}
+
+impl Job {
+    /// An order that has just arrived.
+    pub fn new(id: OrderId, operation: Operation, content: Content) -> Job {
+        Job { id, operation, content, arrived: Instant::now() }
+    }
 }
 
 /// Called with a path that is to be looked at again.
@@ -113,10 +123,11 @@ impl Committer {
                 self.publisher.stage.written(staged);
             }
         }
+        let staged = Instant::now();
         let turn = take_turn();
         self.begin(&jobs, &states);
         let mut touched = Touched::default();
-        let answers: Vec<Answer> = jobs
+        let answers: Vec<(Answer, Instant)> = jobs
             .iter()
             .zip(states)
             .map(|(job, state)| {
@@ -124,13 +135,18 @@ impl Committer {
                 if matches!(answer.outcome, Outcome::Done { .. }) {
                     (self.follow)(Progress::Effected(job.id));
                 }
-                answer
+                (answer, Instant::now())
             })
             .collect();
         drop(turn);
         let flushed = if strict { self.flush(touched) } else { Ok(()) };
-        for (job, answer) in jobs.iter().zip(answers) {
-            self.finish(job, answer, &flushed);
+        for (job, (answer, named)) in jobs.iter().zip(answers) {
+            let spent = Spent {
+                durable: Micros::from(staged.saturating_duration_since(job.arrived)),
+                visible: Micros::from(named.saturating_duration_since(staged)),
+                reported: Micros::from(named.elapsed()),
+            };
+            self.finish(job, answer, &flushed, spent);
         }
     }
 
@@ -199,7 +215,7 @@ impl Committer {
         answer
     }
 
-    fn finish(&self, job: &Job, answer: Answer, flushed: &Result<(), StepError>) {
+    fn finish(&self, job: &Job, answer: Answer, flushed: &Result<(), StepError>, spent: Spent) {
         let Answer { mut outcome, mut left, mut renamed, mut again, .. } = answer;
         if let (Err(e), Outcome::Done { .. }) = (flushed, &outcome) {
             // It happened, and may be undone by a power cut: let it be seen, not believed.
@@ -212,7 +228,7 @@ impl Committer {
             Operation::Rename { from, to, .. } if renamed => Some((from, to)),
             _ => None,
         };
-        let report = Report::Outcome { id: job.id, outcome };
+        let report = Report::Outcome { id: job.id, outcome, spent: Some(spent) };
         self.known.finish(&paths(&job.operation), renamed, left, report);
         again.into_iter().for_each(|path| (self.dirty)(path));
     }

@@ -95,7 +95,7 @@ fn child() {
         turn: Default::default(),
     };
     let operation = Operation::Change(Change { path: f(), before, after, copy: None });
-    committer.commit_all(vec![Job { id: OrderId(1), operation, content }]);
+    committer.commit_all(vec![Job::new(OrderId(1), operation, content)]);
 }
 
 impl Case {

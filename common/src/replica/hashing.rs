@@ -7,12 +7,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
 
 use crate::path::RelPath;
 use crate::problem::{Problem, ProblemKind};
+use crate::replica::hinted::age;
 use crate::replica::known::{Finding, Known};
 use crate::replica::read::{self, Content, WriterProbe};
 use crate::replica::root::{Root, is_absence};
+
+/// A file to be read.
+pub(super) struct Wanted {
+    pub(super) path: RelPath,
+    /// When the first hint of it came.
+    pub(super) since: Option<Instant>,
+}
 
 /// What became of a job.
 #[derive(Debug)]
@@ -21,6 +30,8 @@ pub(super) struct Hashed {
     pub(super) path: RelPath,
     /// Whether it must be looked at again.
     pub(super) again: bool,
+    /// When the first hint of it came.
+    pub(super) since: Option<Instant>,
 }
 
 /// What the thread needs.
@@ -36,19 +47,19 @@ pub(super) struct Bench {
 pub(super) fn start(
     bench: Bench,
     done: impl Fn(Hashed) + Send + 'static,
-) -> std::io::Result<Sender<RelPath>> {
-    let (jobs, inbox): (Sender<RelPath>, Receiver<RelPath>) = channel();
+) -> std::io::Result<Sender<Wanted>> {
+    let (jobs, inbox): (Sender<Wanted>, Receiver<Wanted>) = channel();
     std::thread::Builder::new().name("hashing".into()).spawn(move || {
-        for path in inbox {
-            let again = bench.hash(&path);
-            done(Hashed { path, again });
+        for Wanted { path, since } in inbox {
+            let again = bench.hash(&path, since);
+            done(Hashed { path, again, since });
         }
     })?;
     Ok(jobs)
 }
 
 impl Bench {
-    fn hash(&self, path: &RelPath) -> bool {
+    fn hash(&self, path: &RelPath, since: Option<Instant>) -> bool {
         let ticket = self.known.look();
         let (finding, mut again) = self.read(path);
         let mut findings = BTreeMap::new();
@@ -57,7 +68,7 @@ impl Bench {
         {
             findings.insert(path.clone(), finding);
         }
-        again |= !self.known.tell(ticket, findings).is_empty();
+        again |= !self.known.tell_aged(ticket, findings, &|_| since.map(age)).is_empty();
         again
     }
 

@@ -1,15 +1,24 @@
-//! What a hint makes of the dirty set: where to look, how thoroughly, and whether to wait.
+//! What a hint makes of the dirty set: where to look, how thoroughly, and whether to wait; and what
+//! a file that was read elsewhere makes of it.
+
+use std::time::Instant;
 
 use crate::dirty::Depth;
+use crate::limits::QUIET_MS;
 use crate::path::RelPath;
+use crate::replica::barrier::Stage;
+use crate::replica::hashing::Hashed;
 use crate::replica::known::Finding;
 use crate::replica::observing::Observing;
 use crate::replica::scan::Seen;
 use crate::replica::watch::Hint;
 
 impl Observing {
-    pub(super) fn hint(&mut self, hint: Hint) {
+    pub(super) fn hint(&mut self, hint: Hint, at: Instant) {
         let now = self.now();
+        if let Some(path) = hint.path() {
+            self.hinted.note(path, at);
+        }
         match hint {
             Hint::Touched(path) => self.dirty.mark(Some(path), Depth::Entry, now),
             Hint::Closed(path) => self.dirty.mark_read(path, now),
@@ -43,6 +52,23 @@ impl Observing {
             Hint::Cookie(name) => self.cookie_arrived(&name),
             Hint::Root => self.next_guard = now,
             Hint::Anywhere => self.renew(),
+        }
+    }
+
+    /// A file that was read elsewhere is told, or is looked at again.
+    pub(super) fn hashed(&mut self, hashed: &Hashed) {
+        let touched = self.hashing.remove(&hashed.path).unwrap_or(false);
+        if touched || hashed.again {
+            let place = Some(hashed.path.clone());
+            self.dirty.again(place, Depth::Entry, true, self.now(), QUIET_MS);
+        }
+        if let (true, Some(since)) = (hashed.again, hashed.since) {
+            self.hinted.note(&hashed.path, since);
+        }
+        for barrier in &mut self.barriers {
+            if let Stage::Reading(paths) = &mut barrier.stage {
+                paths.remove(&hashed.path);
+            }
         }
     }
 

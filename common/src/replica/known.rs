@@ -21,6 +21,7 @@ use crate::problem::{Problem, ProblemKind};
 use crate::replica::moved::{Lately, moves};
 use crate::replica::sift::sift;
 use crate::replica::stamp::Stamp;
+use crate::time::Micros;
 use crate::wire::message::{Condition, Observation, OrderId, Report, Row as ReportedRow};
 
 /// A path's entry and the stamp under which it was read.
@@ -222,6 +223,16 @@ impl Known {
     /// Ends a look: takes the findings over, reports what is news, and answers the paths that must
     /// be looked at again because a commit touched them meanwhile.
     pub fn tell(&self, ticket: Ticket, findings: BTreeMap<RelPath, Finding>) -> BTreeSet<RelPath> {
+        self.tell_aged(ticket, findings, &|_| None)
+    }
+
+    /// The same, when it is known how long ago the first hint of a path came.
+    pub fn tell_aged(
+        &self,
+        ticket: Ticket,
+        findings: BTreeMap<RelPath, Finding>,
+        age: &dyn Fn(&RelPath) -> Option<Micros>,
+    ) -> BTreeSet<RelPath> {
         let mut inner = self.lock();
         let (again, fresh) = sift(&inner.touched_since(&ticket), &inner.rows, findings);
         inner.open_looks -= 1;
@@ -234,7 +245,8 @@ impl Known {
         let mut news = Observation { moved, strayed, ..Observation::default() };
         let (mut bytes, mut told_part) = (0, false);
         for (path, finding) in fresh {
-            let Some(row) = inner.take(path, finding, &mut news.problems) else { continue };
+            let Some(mut row) = inner.take(path, finding, &mut news.problems) else { continue };
+            row.seen = age(&row.path);
             bytes += row.content.as_ref().map_or(0, |c| c.len());
             news.rows.push(row);
             if news.rows.len() >= ROWS_PER_MESSAGE_MAX || bytes >= INLINE_PER_MESSAGE_MAX / 2 {
@@ -422,7 +434,7 @@ impl Inner {
         let news = ahead || !crate::entry::same(old.map(|r| &r.entry), entry.as_ref());
         self.put(path.clone(), row);
         let content = content.map(ByteBuf::from);
-        news.then_some(ReportedRow { path, entry, content })
+        news.then_some(ReportedRow { path, entry, content, seen: None })
     }
 
     fn put(&mut self, path: RelPath, row: Option<Row>) {

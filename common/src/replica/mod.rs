@@ -26,6 +26,7 @@ pub mod flush;
 pub mod guard;
 pub mod hashing;
 pub mod heed;
+mod hinted;
 pub mod ignore;
 pub mod intent;
 pub mod known;

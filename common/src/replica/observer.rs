@@ -6,6 +6,7 @@
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crate::path::RelPath;
 use crate::replica::hashing::Hashed;
@@ -89,7 +90,8 @@ pub enum ObserverError {
 #[derive(Debug)]
 pub(super) enum Input {
     Command(Command),
-    Hint(Hint),
+    /// A hint, and when it came.
+    Hint(Hint, Instant),
     Hashed(Hashed),
 }
 

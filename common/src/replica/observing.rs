@@ -15,7 +15,8 @@ use crate::limits::{INLINE_BYTES_MAX, QUIET_MS};
 use crate::path::RelPath;
 use crate::replica::barrier::{Barrier, Stage, stamps_are_coarse};
 use crate::replica::guard::{self, Halt};
-use crate::replica::hashing::{self, Bench, Hashed};
+use crate::replica::hashing::{self, Bench, Wanted};
+use crate::replica::hinted::Hinted;
 use crate::replica::ignore::Patterns;
 use crate::replica::known::{Finding, Known};
 use crate::replica::observer::{Command, Input, ObserverError, Ready, Settings};
@@ -55,7 +56,8 @@ pub(super) struct Observing {
     halted: Arc<AtomicBool>,
     /// Somebody said that the root may be empty.
     approved: bool,
-    hash: Sender<RelPath>,
+    pub(super) hinted: Hinted,
+    hash: Sender<Wanted>,
     flush: Sender<flush::Job>,
     /// Files that are being read elsewhere, and whether they were touched since.
     pub(super) hashing: BTreeMap<RelPath, bool>,
@@ -85,7 +87,7 @@ impl Observing {
     ) -> Result<Observing, ObserverError> {
         let hints = outbox.clone();
         let sink = Arc::new(move |hint| {
-            let _ = hints.send(Input::Hint(hint));
+            let _ = hints.send(Input::Hint(hint, Instant::now()));
         });
         let watch = Watch::new(root.clone(), settings.watches_max, sink)?;
         let halted = Arc::new(AtomicBool::new(false));
@@ -109,6 +111,7 @@ impl Observing {
             watch,
             patterns: Patterns::default(),
             dirty: Dirty::default(),
+            hinted: Hinted::default(),
             start: Instant::now(),
             halt: None,
             halted,
@@ -201,7 +204,7 @@ impl Observing {
     fn take(&mut self, input: Input) {
         match input {
             Input::Command(command) => self.obey(command),
-            Input::Hint(hint) => self.hint(hint),
+            Input::Hint(hint, at) => self.hint(hint, at),
             Input::Hashed(hashed) => self.hashed(&hashed),
         }
     }
@@ -231,19 +234,6 @@ impl Observing {
                 self.next_guard = now;
             }
             Command::Stop => self.stopping = true,
-        }
-    }
-
-    fn hashed(&mut self, hashed: &Hashed) {
-        let touched = self.hashing.remove(&hashed.path).unwrap_or(false);
-        if touched || hashed.again {
-            let place = Some(hashed.path.clone());
-            self.dirty.again(place, Depth::Entry, true, self.now(), QUIET_MS);
-        }
-        for barrier in &mut self.barriers {
-            if let Stage::Reading(paths) = &mut barrier.stage {
-                paths.remove(&hashed.path);
-            }
         }
     }
 
@@ -328,8 +318,13 @@ impl Observing {
             self.mark_other_names(&seen);
         }
         self.left_behind(&mut seen);
-        let touched = self.known.tell(ticket, std::mem::take(&mut seen.findings));
+        let findings = std::mem::take(&mut seen.findings);
+        let mut told = self.hinted.among(&findings);
+        let age = |path: &RelPath| self.hinted.age(path).filter(|_| !whole);
+        let touched = self.known.tell_aged(ticket, findings, &age);
+        told.retain(|path| !touched.contains(path));
         self.mark_again(touched, seen);
+        self.hinted.looked(&told, &self.dirty);
         if whole {
             self.conditions.links_may_differ();
         }
@@ -446,8 +441,11 @@ impl Observing {
         for path in seen.postponed.into_keys() {
             if let Some(touched) = self.hashing.get_mut(&path) {
                 *touched = true;
-            } else if self.hash.send(path.clone()).is_ok() {
-                self.hashing.insert(path, false);
+            } else {
+                let wanted = Wanted { path: path.clone(), since: self.hinted.since(&path) };
+                if self.hash.send(wanted).is_ok() {
+                    self.hashing.insert(path, false);
+                }
             }
         }
     }

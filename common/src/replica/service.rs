@@ -261,7 +261,7 @@ impl Replica {
     pub fn order(&self, order: Order) {
         match order {
             Order::Commit { id, operation, content } => {
-                self.lanes.commit(Job { id, operation, content });
+                self.lanes.commit(Job::new(id, operation, content));
             }
             Order::Inventory => {
                 // What is known is news only after the first look at everything, and when nothing

@@ -58,6 +58,18 @@ pub enum Hint {
     Anywhere,
 }
 
+impl Hint {
+    /// The path that it is about.
+    #[must_use]
+    pub fn path(&self) -> Option<&RelPath> {
+        match self {
+            Hint::Touched(path) | Hint::Closed(path) | Hint::Wrote(path) => Some(path),
+            Hint::Created(path) | Hint::Moved { path, .. } => Some(path),
+            Hint::Cookie(_) | Hint::Root | Hint::Anywhere => None,
+        }
+    }
+}
+
 /// Where hints go. Must not wait.
 pub type Sink = Arc<dyn Fn(Hint) + Send + Sync>;
 

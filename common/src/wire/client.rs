@@ -4,10 +4,12 @@
 //! parts so that neither end ever holds it whole in one message.
 
 pub mod kept;
+pub mod timed;
 
 use serde::{Deserialize, Serialize};
 
 use self::kept::{ConflictPart, Resolve, Resolved, Restore, Restored, TrashPart};
+use self::timed::{Speed, Trace};
 use crate::entry::Kind;
 use crate::path::RelPath;
 use crate::side::Side;
@@ -411,6 +413,9 @@ pub struct Status {
     /// What is wrong with the journal.
     #[serde(default)]
     pub journal: Option<String>,
+    /// How fast edits travel, each way.
+    #[serde(default)]
+    pub speed: Vec<Speed>,
 }
 
 /// How one path does.
@@ -430,6 +435,9 @@ pub struct PathStatus {
     pub waiting: Vec<WaitingRow>,
     /// Problems at, above and below it.
     pub problems: Vec<ProblemRow>,
+    /// How its last edit travelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_edit: Option<Box<Trace>>,
 }
 
 /// The end of a wait.

@@ -29,6 +29,7 @@ use crate::wire::cbor::{self, CborError};
 use crate::wire::client::{Answer, Request};
 use crate::wire::frame::{self, FrameError, Inbox};
 use crate::wire::message::PeerMessage;
+use crate::wire::round::Rounds;
 
 /// Bytes that may wait in the bulk lane.
 pub const BULK_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -187,8 +188,9 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
             room: bulk_room.clone(),
             waiting: waiting.clone(),
         };
-        let ping = frame_of(O::ping().as_ref());
-        let writing = tokio::spawn(write(writer, lanes, ping, pace, gone));
+        let rounds = Arc::new(Rounds::default());
+        let heart = Heart { ping: frame_of(O::ping().as_ref()), rounds: rounds.clone() };
+        let writing = tokio::spawn(write(writer, lanes, heart, pace, gone));
         let incoming = Incoming {
             reader,
             inbox: self.inbox,
@@ -199,6 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
                 waiting: waiting.clone(),
                 frame,
             }),
+            rounds: rounds.clone(),
             writing,
             written: false,
             _present: present,
@@ -209,6 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
             bulk,
             bulk_room,
             waiting,
+            rounds,
             runtime: Handle::current(),
             message: std::marker::PhantomData,
         };
@@ -237,6 +241,7 @@ pub struct Outgoing<M> {
     bulk_room: Arc<Semaphore>,
     /// Bytes in the urgent lane.
     waiting: Arc<AtomicUsize>,
+    rounds: Arc<Rounds>,
     runtime: Handle,
     message: std::marker::PhantomData<fn(M)>,
 }
@@ -248,6 +253,7 @@ impl<M> Clone for Outgoing<M> {
             bulk: self.bulk.clone(),
             bulk_room: self.bulk_room.clone(),
             waiting: self.waiting.clone(),
+            rounds: self.rounds.clone(),
             runtime: self.runtime.clone(),
             message: std::marker::PhantomData,
         }
@@ -260,6 +266,20 @@ impl<M: Message> Outgoing<M> {
         let frame = encode(message, FRAME_BYTES_MAX)?;
         self.waiting.fetch_add(frame.len(), Ordering::Relaxed);
         self.urgent.send(frame).map_err(|_| LinkError::Lost(None))
+    }
+
+    /// Asks for a sign of life, to learn how long the way is; not more than once a second.
+    pub fn measure(&self) {
+        if let Some(ping) = M::ping().filter(|_| self.rounds.ask_again()) {
+            // A lost link is noticed by its reader.
+            let _ = self.send(&ping);
+        }
+    }
+
+    /// How long the last sign of life took to be asked for and given.
+    #[must_use]
+    pub fn round(&self) -> Option<Duration> {
+        self.rounds.last()
     }
 
     /// Bytes that wait in the urgent lane. It has no bound of its own, so a speaker that could as
@@ -295,6 +315,12 @@ impl<M: Message> Outgoing<M> {
     }
 }
 
+/// What is said when nothing else is.
+struct Heart {
+    ping: Option<Vec<u8>>,
+    rounds: Arc<Rounds>,
+}
+
 struct Lanes {
     urgent: UnboundedReceiver<Vec<u8>>,
     bulk: UnboundedReceiver<(Vec<u8>, OwnedSemaphorePermit)>,
@@ -320,7 +346,7 @@ impl Drop for Lanes {
 async fn write<S: AsyncWrite>(
     mut stream: WriteHalf<S>,
     mut lanes: Lanes,
-    ping: Option<Vec<u8>>,
+    heart: Heart,
     pace: Pace,
     gone: oneshot::Receiver<()>,
 ) -> Result<(), LinkError> {
@@ -329,7 +355,7 @@ async fn write<S: AsyncWrite>(
         sleep(pace.linger).await;
     };
     tokio::select! {
-        end = drain(&mut stream, &mut lanes, ping, pace.ping_after) => end.map_err(LinkError::io),
+        end = drain(&mut stream, &mut lanes, &heart, pace.ping_after) => end.map_err(LinkError::io),
         () = deserted => Err(LinkError::Lost(None)),
     }
 }
@@ -338,13 +364,13 @@ async fn write<S: AsyncWrite>(
 async fn drain<S: AsyncWrite>(
     stream: &mut WriteHalf<S>,
     lanes: &mut Lanes,
-    ping: Option<Vec<u8>>,
+    heart: &Heart,
     ping_after: Duration,
 ) -> io::Result<()> {
     let mut sent = Instant::now();
     loop {
         let quiet = async {
-            match &ping {
+            match &heart.ping {
                 Some(ping) => {
                     sleep_until(sent + ping_after).await;
                     ping.clone()
@@ -364,7 +390,10 @@ async fn drain<S: AsyncWrite>(
                     Err(_) => return stream.shutdown().await,
                 },
             },
-            frame = quiet => frame,
+            frame = quiet => {
+                heart.rounds.asked();
+                frame
+            }
         };
         while batch.len() < WRITE_BYTES
             && let Ok(frame) = lanes.urgent.try_recv()
@@ -393,6 +422,7 @@ pub struct Incoming<M, S> {
     silence_max: Option<Duration>,
     heard: Instant,
     pong: Option<Pong>,
+    rounds: Arc<Rounds>,
     writing: JoinHandle<Result<(), LinkError>>,
     written: bool,
     _present: oneshot::Sender<()>,
@@ -409,7 +439,7 @@ impl<M: Message, S: AsyncRead + AsyncWrite> Incoming<M, S> {
                 match message.pulse() {
                     Pulse::None => return Ok(message),
                     Pulse::Ping => self.answer_ping(),
-                    Pulse::Pong => {}
+                    Pulse::Pong => self.rounds.answered(),
                 }
             }
             self.read_more().await?;

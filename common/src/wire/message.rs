@@ -12,6 +12,7 @@ use crate::entry::Entry;
 use crate::merkle::{Level, Question};
 use crate::path::RelPath;
 use crate::problem::Problem;
+use crate::time::Micros;
 use crate::wire::trashed::{TrashFound, TrashName, TrashRow};
 
 /// The version of the protocol; both ends must say the same.
@@ -198,6 +199,9 @@ pub enum Report {
         id: OrderId,
         /// What became of it.
         outcome: Outcome,
+        /// How long that took.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        spent: Option<Spent>,
     },
     /// Everything before `Order::Settle` has been said.
     Settled {
@@ -279,6 +283,21 @@ pub struct Row {
     pub entry: Option<Entry>,
     /// The content, when it is a small file.
     pub content: Option<ByteBuf>,
+    /// How long ago the first hint of it came, when there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Micros>,
+}
+
+/// How long a side took for an operation, phase by phase, on its own clock. One after the other
+/// they are all of its time: from the arrival of the order until its outcome was said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// Until the content was there, verified and flushed, with all of its group.
+    pub durable: Micros,
+    /// Then, until it had its name.
+    pub visible: Micros,
+    /// Then, until that was flushed, too, and said.
+    pub reported: Micros,
 }
 
 /// How a side does.

@@ -12,5 +12,6 @@ pub mod handshake;
 pub mod log;
 pub mod message;
 pub mod parts;
+mod round;
 pub mod trashed;
 pub mod verify;

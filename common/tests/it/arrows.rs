@@ -51,7 +51,7 @@ const PACKAGES: [(&str, &[&str]); 17] = [
 
 /// A module or folder, and which modules of our own it may name; all below `common/src` as
 /// `common::…`, all others as `crate::…`. Within its own folder it may name everything.
-const ARROWS: [(&str, &[&str]); 39] = [
+const ARROWS: [(&str, &[&str]); 40] = [
     // It knows the programs from outside only, but for the parts that it measures alone.
     (
         "bench/src/",
@@ -76,7 +76,7 @@ const ARROWS: [(&str, &[&str]); 39] = [
     ("common/src/digest.rs", &[]),
     ("common/src/problem.rs", &[]),
     ("common/src/side.rs", &[]),
-    ("common/src/time.rs", &[]),
+    ("common/src/time.rs", &["limits"]),
     ("common/src/sys.rs", &[]),
     ("common/src/stop.rs", &["sys"]),
     ("common/src/takeover.rs", &[]),
@@ -96,7 +96,17 @@ const ARROWS: [(&str, &[&str]); 39] = [
     ("common/src/wire/frame.rs", &[]),
     (
         "common/src/wire/message.rs",
-        &["change", "digest", "entry", "limits", "merkle", "path", "problem", "wire::trashed"],
+        &[
+            "change",
+            "digest",
+            "entry",
+            "limits",
+            "merkle",
+            "path",
+            "problem",
+            "time",
+            "wire::trashed",
+        ],
     ),
     ("common/src/wire/log.rs", &["entry", "path", "side", "time"]),
     ("common/src/wire/verify.rs", &["digest", "path", "side", "time"]),
@@ -162,6 +172,20 @@ const ARROWS: [(&str, &[&str]); 39] = [
             "crate::underway",
         ],
     ),
+    (
+        "server-a/src/timing/",
+        &[
+            "change",
+            "limits",
+            "path",
+            "side",
+            "time",
+            "wire::client",
+            "wire::message",
+            "crate::coordinator::action",
+            "crate::coordinator::event",
+        ],
+    ),
     ("server-a/src/frame.rs", &["digest", "wire::cbor"]),
     ("server-a/src/underway/mod.rs", &["change", "entry", "path", "side", "wire::message"]),
     ("server-a/src/journal/search.rs", &["path", "wire::log"]),
@@ -175,7 +199,7 @@ const ARROWS: [(&str, &[&str]); 39] = [
 ];
 
 /// What decides or computes: it touches no disk, socket, clock, thread or environment.
-const PURE: [&str; 51] = [
+const PURE: [&str; 53] = [
     "bench/src/dice.rs",
     "bench/src/figures.rs",
     "bench/src/parts/content.rs",
@@ -214,6 +238,7 @@ const PURE: [&str; 51] = [
     "lab3-client/src/json.rs",
     "lab3-client/src/listing.rs",
     "lab3-client/src/span.rs",
+    "lab3-client/src/speed.rs",
     "lab3-client/src/status.rs",
     "lab3-client/src/table.rs",
     "lab3-client/src/target.rs",
@@ -226,6 +251,7 @@ const PURE: [&str; 51] = [
     "server-a/src/locks.rs",
     "server-a/src/notes.rs",
     "server-a/src/pending/queue.rs",
+    "server-a/src/timing/",
     "server-a/src/underway/mod.rs",
 ];
 

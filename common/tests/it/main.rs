@@ -17,6 +17,7 @@ mod merkle;
 mod observed;
 mod observer_barrier;
 mod observer_guard;
+mod observer_hints;
 mod reconcile_cases;
 mod reconcile_exhaustive;
 mod reconcile_random;

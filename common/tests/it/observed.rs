@@ -14,6 +14,7 @@ use common::problem::{Problem, ProblemKind};
 use common::replica::known::{Known, Row};
 use common::replica::observer::{Command, Observer, ObserverHandle, Settings};
 use common::replica::root::Root;
+use common::time::Micros;
 use common::wire::message::{Condition, OrderId, Report};
 
 /// Nothing here may take longer.
@@ -31,6 +32,8 @@ pub(crate) struct Told {
     pub(crate) condition: Condition,
     /// Every path of an observation, in order, and whether something is there.
     pub(crate) news: Vec<(RelPath, bool)>,
+    /// How long ago the first hint of each came, where there was one.
+    pub(crate) seen: Vec<(RelPath, Option<Micros>)>,
     pub(crate) moved: Vec<(RelPath, RelPath)>,
     pub(crate) contents: BTreeMap<RelPath, Vec<u8>>,
     pub(crate) settled: BTreeSet<u64>,
@@ -55,6 +58,7 @@ impl Told {
                 }
                 for row in observation.rows {
                     self.news.push((row.path.clone(), row.entry.is_some()));
+                    self.seen.push((row.path.clone(), row.seen));
                     if let Some(content) = row.content {
                         self.contents.insert(row.path.clone(), content.into_vec());
                     }

@@ -81,7 +81,7 @@ impl Bench {
         let count = operations.len();
         let jobs = operations.into_iter().enumerate();
         let jobs =
-            jobs.map(|(i, (operation, content))| Job { id: OrderId(i as u64), operation, content });
+            jobs.map(|(i, (operation, content))| Job::new(OrderId(i as u64), operation, content));
         self.committer.commit_all(jobs.collect());
         let mut reports = std::mem::take(&mut *self.reports.lock().unwrap());
         assert_eq!(reports.len(), count, "one outcome for each job");
@@ -89,7 +89,7 @@ impl Bench {
             .drain(..)
             .enumerate()
             .map(|(i, report)| match report {
-                Report::Outcome { id: OrderId(id), outcome } if id == i as u64 => outcome,
+                Report::Outcome { id: OrderId(id), outcome, .. } if id == i as u64 => outcome,
                 other => panic!("not an outcome in order: {other:?}"),
             })
             .collect()

@@ -288,3 +288,16 @@ async fn a_client_asks_and_hears() {
     answer.send(&done).expect("sent");
     assert_eq!(answers.next().await.expect("heard"), done);
 }
+
+#[tokio::test]
+async fn how_long_the_way_is_can_be_asked_without_a_message_being_heard() {
+    let ((a_out, mut a_in), (b_out, mut b_in)) = linked(Pace::default()).await;
+    assert_eq!(a_out.round(), None);
+    a_out.measure();
+    a_out.measure();
+    a_out.send(&order(1)).expect("sent");
+    assert_eq!(hear(&mut b_in).await.expect("heard"), order(1), "its ping is answered by now");
+    b_out.send(&order(2)).expect("sent");
+    assert_eq!(hear(&mut a_in).await.expect("heard"), order(2));
+    assert!(a_out.round().is_some() && b_out.round().is_none());
+}

@@ -7,7 +7,8 @@ use common::merkle::{Level, LevelRow, Question, Sum};
 use common::path::RelPath;
 use common::problem::{Problem, ProblemKind};
 use common::side::Side;
-use common::time::Timestamp;
+use common::time::{Micros, Timestamp};
+use common::wire::client::timed::{Speed, Spread, Stages, Trace};
 use common::wire::client::{
     Answer, BrokenRow, DrainMode, Generation, HeldOp, HeldRow, Link, ListingPart, ListingRow,
     LockRow, PathStatus, ProblemRow, Receipt, Refusal, RefusalKind, Request, State, Status, Target,
@@ -16,7 +17,7 @@ use common::wire::client::{
 use common::wire::log::{Happened, LogPart, LogQuery, LogRow, Version};
 use common::wire::message::{
     Ask, AskId, Chunk, Condition, Content, Give, Given, Hello, Observation, Order, OrderId,
-    PeerMessage, Reception, ReplicaId, Report, Role, Row, Want,
+    PeerMessage, Reception, ReplicaId, Report, Role, Row, Spent, Want,
 };
 use common::wire::trashed::{TrashFound, TrashName, TrashReason, TrashRow};
 use common::wire::verify::{CheckEnd, DifferingRow, ExceptionRow, RottenRow, Verified};
@@ -112,11 +113,12 @@ pub(crate) fn reports(golden: &mut Golden) {
     let id = OrderId(7);
     let observation = Observation {
         rows: vec![
-            Row { path: path("a"), entry: None, content: None },
+            Row { path: path("a"), entry: None, content: None, seen: None },
             Row {
                 path: path("b"),
                 entry: Some(file()),
                 content: Some(ByteBuf::from(b"hello".to_vec())),
+                seen: Some(Micros::from(1234)),
             },
         ],
         moved: vec![(path("a"), path("b"))],
@@ -186,7 +188,8 @@ fn level() -> Level {
 }
 
 fn outcome(id: OrderId, outcome: Outcome) -> Report {
-    Report::Outcome { id, outcome }
+    let [durable, visible, reported] = [700, 90, 5].map(Micros::from);
+    Report::Outcome { id, outcome, spent: Some(Spent { durable, visible, reported }) }
 }
 
 pub(crate) fn content(golden: &mut Golden) {
@@ -317,7 +320,26 @@ fn status() -> Status {
         held: (2, 10),
         checked: None,
         journal: None,
+        speed: vec![speed()],
     }
+}
+
+fn speed() -> Speed {
+    let spread = |count| {
+        let [p50, p95, p99, max] = [10, 20, 30, 40].map(Micros::from);
+        Spread { count, p50, p95, p99, max }
+    };
+    let [told, link, ordered, durable, visible, reported] = [1, 2, 3, 4, 5, 6].map(spread);
+    let stages = Stages { told, link, ordered, durable, visible, reported };
+    let [agreed, seen_to_visible, seen_to_agreed] = [7, 8, 9].map(spread);
+    Speed { from: Side::A, stages, agreed, seen_to_visible, seen_to_agreed }
+}
+
+fn trace() -> Trace {
+    let parts = [400, 50, 30, 200, 90, 55].map(Micros::from);
+    let [told, link, ordered, durable, visible, reported] = parts;
+    let stages = Stages { told, link, ordered, durable, visible, reported };
+    Trace { from: Side::B, time: time(), stages, agreed: Some(Micros::from(2500)) }
 }
 
 fn verified() -> Verified {
@@ -371,6 +393,7 @@ pub(crate) fn answers(golden: &mut Golden) {
         held: 2,
         waiting: vec![waiting_row()],
         problems: vec![problem_row()],
+        last_edit: Some(Box::new(trace())),
     };
     let late = Waited::Waiting { timed_out: true, reason: None, waiting: vec![waiting_row()] };
     let refusal = Refusal {

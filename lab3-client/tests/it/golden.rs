@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use common::digest::Digest;
 use common::entry::Kind;
 use common::side::Side;
-use common::time::Timestamp;
+use common::time::{Micros, Timestamp};
 use common::wire::client::kept::{
     ConflictPart, ConflictRow, Fate, Resolved, ResolvedRow, Restored, TrashPart,
 };
+use common::wire::client::timed::{Speed, Spread, Stages, Trace};
 use common::wire::client::{
     Answer, DrainMode, HeldOp, Link, ListingRow, PathStatus, ProblemRow, Receipt, Refusal,
     RefusalKind, State, Status,
@@ -145,7 +146,37 @@ fn status() -> Status {
         held: (2, 75),
         checked: None,
         journal: None,
+        speed: vec![],
     }
+}
+
+/// Edits of B in some number; none of A.
+fn speeds() -> Vec<Speed> {
+    let spread = |part: u64| {
+        let [p50, p95, p99, max] = [900, 1900, 3100, 5200].map(|all| Micros::from(all / part));
+        Spread { count: 1204, p50, p95, p99, max }
+    };
+    let [told, link, ordered, durable, visible, reported] = [2, 20, 30, 4, 8, 9].map(spread);
+    let stages = Stages { told, link, ordered, durable, visible, reported };
+    let (agreed, seen_to_visible, seen_to_agreed) = (spread(3), spread(1), spread(1));
+    let none = Spread::default();
+    vec![
+        Speed {
+            from: Side::A,
+            stages: Stages::default(),
+            agreed: none,
+            seen_to_visible: none,
+            seen_to_agreed: none,
+        },
+        Speed { from: Side::B, stages, agreed, seen_to_visible, seen_to_agreed },
+    ]
+}
+
+fn last_edit() -> Trace {
+    let parts = [400, 50, 30, 200, 90, 55].map(Micros::from);
+    let [told, link, ordered, durable, visible, reported] = parts;
+    let stages = Stages { told, link, ordered, durable, visible, reported };
+    Trace { from: Side::B, time: time(5), stages, agreed: Some(Micros::from(2500)) }
 }
 
 fn problem() -> ProblemRow {
@@ -184,6 +215,7 @@ fn the_status_looks_as_it_did() {
             identical: true,
         }),
         journal: Some("cannot be written, 3 rows wait: no space left on device".to_owned()),
+        speed: speeds(),
         ..status()
     };
     check_answer("status_trouble", Answer::Status(Box::new(trouble)), &["status"]);
@@ -199,6 +231,7 @@ fn the_status_of_a_path_looks_as_it_did() {
         held: 2,
         waiting: vec![waits("report.txt")],
         problems: vec![problem()],
+        last_edit: Some(Box::new(last_edit())),
     };
     check_answer("status_path", Answer::PathStatus(one), &["status", "report.txt"]);
 }

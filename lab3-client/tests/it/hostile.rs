@@ -85,7 +85,7 @@ impl Raw {
     /// What becomes of an operation.
     fn outcome(&mut self, of: u64) -> Option<common::change::Outcome> {
         loop {
-            if let PeerMessage::Report(Report::Outcome { id: OrderId(id), outcome }) =
+            if let PeerMessage::Report(Report::Outcome { id: OrderId(id), outcome, .. }) =
                 self.hear()?
                 && id == of
             {

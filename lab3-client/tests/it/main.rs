@@ -63,6 +63,7 @@ mod roots;
 mod roots_memory;
 mod server;
 mod servers;
+mod speed_command;
 mod spelling;
 mod sweep;
 mod sweep_laws;

@@ -125,6 +125,8 @@ impl Coordinator {
             held: (self.queue.len(), self.queue.bytes()),
             checked: self.checks.last().cloned(),
             journal: self.journal.clone(),
+            // Whoever measures adds it.
+            speed: Vec::new(),
         }
     }
 
@@ -141,6 +143,7 @@ impl Coordinator {
             held: self.queue.count_touching(path),
             waiting: self.waits.rows(Some(path), self.now, ROWS_MAX),
             problems: self.problem_rows(Some(path)),
+            last_edit: None,
         }
     }
 

@@ -44,7 +44,7 @@ impl Coordinator {
                     self.observed(side, observation, out);
                 }
             }
-            Report::Outcome { id, outcome } => self.outcome(id, outcome, out),
+            Report::Outcome { id, outcome, .. } => self.outcome(id, outcome, out),
             Report::Settled { id } => self.desk.settled(id),
             Report::Synced { .. } => {}
             Report::Compared { id, level } => self.compared(side, id, level, out),

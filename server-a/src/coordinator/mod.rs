@@ -287,6 +287,12 @@ impl Coordinator {
         self.decisions
     }
 
+    /// Whether a path waits for a reason.
+    #[must_use]
+    pub fn is_withheld(&self, path: &RelPath) -> bool {
+        self.waits.reason(path).is_some()
+    }
+
     /// Whether nothing is under way and nothing waits to be decided.
     #[must_use]
     pub fn is_idle(&self) -> bool {

@@ -208,7 +208,7 @@ impl Writer {
         }
         if self.trouble != trouble {
             self.trouble.clone_from(&trouble);
-            drop(self.mail.send(Mail::Event(Event::JournalIs(trouble))));
+            drop(self.mail.send(Mail::now(Event::JournalIs(trouble))));
         }
     }
 

@@ -15,7 +15,7 @@ use crate::world::World;
 fn tell_alone(world: &mut World, at: &RelPath) {
     let node = world.sides.b.tree[at].clone();
     world.sides.b.known.insert(at.clone(), node.clone());
-    let rows = vec![Row { path: at.clone(), entry: Some(node.entry), content: None }];
+    let rows = vec![Row { path: at.clone(), entry: Some(node.entry), content: None, seen: None }];
     let observed = Observation { rows, ..Observation::default() };
     world.tell(Event::Reported(B, Report::Observed(observed)));
 }

@@ -69,7 +69,7 @@ impl Deep {
                 self.commits += 1;
                 self.watch_drain(side, &operation, &content);
                 let place = &self.sides[side].place;
-                place.committer.commit_all(vec![Job { id, operation, content }]);
+                place.committer.commit_all(vec![Job::new(id, operation, content)]);
             }
             Order::Inventory => place.known.inventory(),
             Order::Settle { id } => {

@@ -35,6 +35,7 @@ mod pending_queue;
 mod rest;
 mod scale;
 mod simulation;
+mod timing;
 mod trash_model;
 mod underway;
 mod users;

@@ -164,7 +164,7 @@ impl Replica {
                 None => self.known.remove(&path),
             };
             if news {
-                rows.push(Row { path, entry, content: None });
+                rows.push(Row { path, entry, content: None, seen: None });
             }
         }
         let parts = rows.len().div_ceil(rows_max.max(1)).max(1);

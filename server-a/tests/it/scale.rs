@@ -75,6 +75,7 @@ impl Obedient {
                 path: path.clone(),
                 entry: entry.clone(),
                 content: None,
+                seen: None,
             };
             let rows = part.iter().map(row).collect();
             let more = at + 1 < parts;
@@ -92,7 +93,7 @@ impl Obedient {
                 Operation::Rename { before, .. } => Some(before),
             };
             let outcome = Outcome::Done { now, aside: None };
-            self.tell(Event::Reported(side, Report::Outcome { id, outcome }));
+            self.tell(Event::Reported(side, Report::Outcome { id, outcome, spent: None }));
         }
         assert!(self.coordinator.is_idle());
     }

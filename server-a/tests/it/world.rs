@@ -289,7 +289,7 @@ impl World {
             }
         }
         self.say(|| format!("{side} did {operation:?}: {outcome:?}"));
-        self.reports[side].push_back(Report::Outcome { id, outcome });
+        self.reports[side].push_back(Report::Outcome { id, outcome, spent: None });
     }
 
     /// The content that is to be had where the order says.

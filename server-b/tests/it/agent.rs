@@ -106,7 +106,7 @@ async fn an_order_is_carried_out_once_and_its_outcome_told() {
             });
             let outcome = a
                 .report(|report| match report {
-                    Report::Outcome { id, outcome } if id == OrderId(round) => Some(outcome),
+                    Report::Outcome { id, outcome, .. } if id == OrderId(round) => Some(outcome),
                     _ => None,
                 })
                 .await;

@@ -193,7 +193,7 @@ impl Place {
         self.known.inventory();
         self.reports.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let (operation, content) = (operation.clone(), content.clone());
-        self.committer.commit_all(vec![Job { id: OrderId(1), operation, content }]);
+        self.committer.commit_all(vec![Job::new(OrderId(1), operation, content)]);
         let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
         match reports.last() {
             Some(Report::Outcome { outcome, .. }) => outcome.clone(),
