@@ -61,8 +61,8 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// The first bytes of a digest: enough to find a chunk by, and half as long on the wire. What is made
-/// of such chunks is verified by the digest of the whole.
+/// The first bytes of a digest: enough to find a chunk by, and half as long on the wire. What is
+/// made of such chunks is verified by the digest of the whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark(pub [u8; 16]);
 

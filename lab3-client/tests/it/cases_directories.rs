@@ -128,6 +128,9 @@ fn set_id_and_sticky_bits_stay_where_they_were_set() {
         assert_eq!(mode(root, &name("renamed")), 0o2750);
         assert_eq!(text(root, &name("renamed/f")).as_deref(), Some("edited"));
     }
+    // What is done may be printed a moment later.
+    let last = "renamed `B-shared` to `B-renamed`";
+    until("the last step is printed", || system.server(Side::A).said().contains(last));
     let said = system.server(Side::A).said();
     system.wait();
     assert_eq!(system.server(Side::A).said(), said, "nothing moves any more");
