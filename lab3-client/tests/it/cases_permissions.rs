@@ -82,8 +82,11 @@ fn files_of_somebody_else_are_taken_as_far_as_they_may_be() {
     let name = "files_of_somebody_else_are_taken_as_far_as_they_may_be";
     let Some(mut system) = with_nobody(name) else { return };
     system.start();
-    put(&system.b, "secret", "secret");
-    chmod(&system.b, "secret", 0o000);
+    // It is unreadable before it has its name, or it would be seen in between.
+    let outside = system.b.parent().expect("a directory").to_path_buf();
+    put(&outside, "secret", "secret");
+    chmod(&outside, "secret", 0o000);
+    fs::rename(outside.join("secret"), system.b.join("secret")).expect("moved in");
     put(&system.b, "seen", "by root");
     put(&system.b, "bits", "by root");
     until("the rest arrives", || text(&system.a, "seen").is_some());
