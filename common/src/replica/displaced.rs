@@ -84,7 +84,8 @@ impl Publisher {
             Some(FileType::Symlink) if intent.before.kind == Kind::Link => {
                 let target = read_link_at(stage, name).step("read the displaced link")?;
                 if Digest::of(&target) == intent.before.digest && self.has_copy(intent)? {
-                    self.discard_to_trash(name)?;
+                    let (_, recorded) = self.discard_to_trash(name)?;
+                    recorded?;
                     Settled::Trashed
                 } else {
                     self.keep(intent, name, home)?
@@ -117,9 +118,11 @@ impl Publisher {
             return self.keep(intent, name, home);
         };
         reach("judged");
-        let id = self.discard_to_trash(name)?;
+        let (id, recorded) = self.discard_to_trash(name)?;
         reach("trashed");
         if guard.is_none_or(|lease| lease.holds()) {
+            // Without its record it would not be listed: that is settled later.
+            recorded?;
             return Ok(Settled::Trashed);
         }
         // Somebody opened it for writing in this moment, and waits for us to let go.
@@ -179,7 +182,7 @@ impl Publisher {
         Ok(None)
     }
 
-    fn discard_to_trash(&self, name: &[u8]) -> Result<String, StepError> {
+    fn discard_to_trash(&self, name: &[u8]) -> Result<(String, Result<(), StepError>), StepError> {
         self.trash.adopt((self.stage.handle(), name), &name_for(name))
     }
 

@@ -34,7 +34,7 @@ pub struct Stage {
 pub enum Flush {
     /// Before it counts as staged.
     Now,
-    /// It sets out, and [`Stage::written`] waits for it.
+    /// It sets out, and is waited for later.
     Begun,
     /// With all others of its group, by a flush of the file system. To send each on its way would
     /// be a request to the disk for each.

@@ -129,20 +129,24 @@ impl Trash {
         Ok(id)
     }
 
-    /// Moves something here together with the intent under which it left the tree.
-    pub fn adopt(&self, from: (&Handle, &[u8]), intent: &[u8]) -> Result<String, StepError> {
+    /// Moves something here together with the intent under which it left the tree. Answers its name
+    /// here, and whether the intent followed: [`Trash::reunite`] brings it later.
+    pub fn adopt(
+        &self,
+        from: (&Handle, &[u8]),
+        intent: &[u8],
+    ) -> Result<(String, Result<(), StepError>), StepError> {
         let (id, _) = self.fresh_id();
         from.0
             .rename(from.1, &self.dir, id.as_bytes(), RenameFlags::empty())
             .step("move the old version to the trash")?;
         reach("parted");
-        // Without its record it is still kept, and listed.
-        let _ = from.0.rename(intent, &self.dir, &about_name(&id), RenameFlags::empty());
-        Ok(id)
+        let record = from.0.rename(intent, &self.dir, &about_name(&id), RenameFlags::empty());
+        Ok((id, record.step("move the record of the old version to the trash")))
     }
 
-    /// Gives a version that a crash parted from its intent that back, if it is here. Answers
-    /// whether it was.
+    /// Gives a version that a crash or an error parted from its intent that back, if it is here.
+    /// Answers whether it was.
     pub fn reunite(&self, intent: (&Handle, &[u8]), before: Identity) -> io::Result<bool> {
         let names: BTreeSet<Vec<u8>> = self.dir.names()?.into_iter().collect();
         let record_of = |name: &[u8]| [name, ABOUT].concat();

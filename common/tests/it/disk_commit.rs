@@ -261,7 +261,18 @@ fn with_error(run: &Run, n: u64, error: Errno, lasting: bool, end: &Tree) -> Res
     drop(place);
     run.recover()?;
     run.check()?;
+    all_trash_has_its_name(run)?;
     again(run, end)
+}
+
+/// What is in the trash can be asked for by the name that it had.
+fn all_trash_has_its_name(run: &Run) -> Result<(), String> {
+    let listed = run.place().committer.publisher.trash.list();
+    let listed = listed.map_err(|error| format!("the trash cannot be listed: {error}"))?;
+    match listed.iter().find(|version| version.path.as_bytes().starts_with(b"found-in-trash-")) {
+        Some(nameless) => Err(format!("nobody knows what is in the trash as {}", nameless.id)),
+        None => Ok(()),
+    }
 }
 
 #[test]
