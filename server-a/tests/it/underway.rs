@@ -94,6 +94,30 @@ fn what_could_not_be_made_durable_is_known_all_the_same() {
     assert!(has(&world, A, "f", "second"));
 }
 
+/// B is killed when it has carried a rename out and not said so, before the version that it moved
+/// with it is in the store.
+#[test]
+fn what_moved_unheard_is_what_both_had() {
+    let mut world = agreed(&["d/e", "f"]);
+    write(&mut world, A, "d/e", "first");
+    run_unsaved(&mut world);
+    world.sides.a.rename(&path("d"), &path("moved"));
+    world.look_all(A);
+    while world.run_report(A) {}
+    while world.run_order(B) {}
+    world.restart_b(true);
+    world.sides.a.rename(&path("moved"), &path("d"));
+    write(&mut world, A, "d/e", "second");
+    world.look_all(A);
+    while world.run_report(A) {}
+    world.connect();
+    run_unsaved(&mut world);
+    world.settle();
+    assert_eq!(names(&world, A), ["d", "d/e", "f"]);
+    assert_eq!(names(&world, B), ["d", "d/e", "f"]);
+    assert!(has(&world, B, "d/e", "second"));
+}
+
 #[test]
 fn what_another_run_of_b_has_lost_is_not_taken_from_a() {
     let world = killed_before_the_save(
