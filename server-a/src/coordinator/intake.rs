@@ -86,15 +86,14 @@ impl Coordinator {
         self.ready[side] = true;
         self.telling[side] = false;
         self.guard_against(side, lost, out);
-        if side == Side::A {
-            self.learn_drained(out);
+        match side {
+            Side::A => self.learn_drained(out),
+            Side::B => self.forget_what_b_lost(),
         }
         if self.ready.a && self.ready.b {
             if !self.is_of_another_peer() {
                 self.learn_unheard(out);
             }
-            // Where what both had agreed on has another name at B now, B has not lost it.
-            self.forget_what_b_lost();
             self.hint_moved_locks();
             self.mark_differences();
         }

@@ -111,14 +111,16 @@ impl Coordinator {
     }
 
     /// Another run of B has told what it has. Where that is not what the archive says, and B never
-    /// said that it was flushed, B has lost it: the two sides never agreed on it.
+    /// said that it was flushed, B has lost it: the two sides never agreed on it. What B was told to
+    /// rename is looked for at its new name.
     pub(super) fn forget_what_b_lost(&mut self) {
         if !std::mem::take(&mut self.restarted) {
             return;
         }
         let lost = self.stored.iter().filter(|(path, stored)| {
             let agreed = self.archive.get(path);
-            !same(self.seen.b.get(path), agreed) && !same(stored.as_ref(), agreed)
+            let at = self.moved_unheard(Side::B, path);
+            !same(self.seen.b.get(&at), agreed) && !same(stored.as_ref(), agreed)
         });
         let lost: Vec<_> = lost.map(|(path, stored)| (path.clone(), stored.clone())).collect();
         for (path, stored) in lost {

@@ -66,6 +66,26 @@ impl Coordinator {
         self.forget_orders(ids, out);
     }
 
+    /// Where a side has now what was at a path before a rename that it carried out unheard.
+    pub(super) fn moved_unheard(&self, side: Side, path: &RelPath) -> RelPath {
+        let mut renames = self.unheard.iter().filter_map(|open| match &open.ordered.operation {
+            Operation::Rename { from, to, before } if open.ordered.side == side => {
+                let is_below = path == from || path.is_below(from);
+                let moved = is_below && self.took_the_name(side, from, to, before);
+                moved.then(|| path.rebase(from, to).ok()).flatten()
+            }
+            _ => None,
+        });
+        renames.next().unwrap_or_else(|| path.clone())
+    }
+
+    /// Whether a side has, at its new name only, what was to be renamed.
+    fn took_the_name(&self, side: Side, from: &RelPath, to: &RelPath, before: &Entry) -> bool {
+        let seen = &self.seen[side];
+        let stands = |entry: &Entry| entry.kind() == before.kind();
+        seen.get(from).is_none() && seen.get(to).is_some_and(stands)
+    }
+
     fn forget_orders(&self, ids: Vec<OrderId>, out: &mut Vec<Action>) {
         if !ids.is_empty() {
             out.push(Action::Trail(Trail::Over(ids)));
@@ -93,8 +113,7 @@ impl Coordinator {
                 })
             }
             Operation::Rename { from, to, before } => {
-                let stands = |entry: &Entry| entry.kind() == before.kind();
-                let done = done || seen.get(from).is_none() && seen.get(to).is_some_and(stands);
+                let done = done || self.took_the_name(side, from, to, before);
                 let news = self.archive.get(from).is_some() && self.archive.get(to).is_none();
                 (done && news).then(|| {
                     self.record_rename(side, (from, to), before, out);
