@@ -50,6 +50,15 @@ impl Operation {
             Operation::Rename { to, .. } => to,
         }
     }
+
+    /// All paths that it touches.
+    #[must_use]
+    pub fn paths(&self) -> Vec<&RelPath> {
+        match self {
+            Operation::Change(change) => vec![&change.path],
+            Operation::Rename { from, to, .. } => vec![from, to],
+        }
+    }
 }
 
 /// What tells after a kill whether an operation that had begun took effect: something leaves its

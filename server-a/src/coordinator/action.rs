@@ -63,8 +63,17 @@ pub struct Batch {
     pub broken: Option<Broken>,
     /// The replica of B that the archive is about, when it changed.
     pub peer: Option<Peer>,
-    /// Orders that are over when this is durable, and where they were carried out.
-    pub over: Vec<(OrderId, RelPath)>,
+    /// Orders that are over when this is durable.
+    pub over: Vec<Landed>,
+}
+
+/// An order that was carried out, and of which the store does not know yet.
+#[derive(Clone, Debug)]
+pub struct Landed {
+    /// Its number.
+    pub id: OrderId,
+    /// What the store must know of.
+    pub at: Vec<RelPath>,
 }
 
 /// A row of the archive to be saved.

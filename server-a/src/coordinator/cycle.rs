@@ -84,7 +84,8 @@ impl Coordinator {
         match next {
             Next::Agreed { learn } => {
                 self.waits.clear(&path);
-                if learn || self.unproven.contains(&path) {
+                self.is_same_again(&path);
+                if learn {
                     let entry = self.seen.a.get(&path).cloned();
                     self.record_agreed(&path, entry.as_ref(), out);
                     self.learn(&path, entry, None);

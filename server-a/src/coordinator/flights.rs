@@ -14,7 +14,7 @@ use common::side::Side;
 use common::wire::message::{Content, Order, OrderId};
 
 use super::Coordinator;
-use super::action::Action;
+use super::action::{Action, Landed};
 use super::event::ClientId;
 use crate::underway::{Ordered, Trail};
 
@@ -70,10 +70,7 @@ impl Flight {
 
     /// The paths that it touches.
     pub(super) fn paths(&self) -> Vec<&RelPath> {
-        match &self.operation {
-            Operation::Change(change) => vec![&change.path],
-            Operation::Rename { from, to, .. } => vec![from, to],
-        }
+        self.operation.paths()
     }
 }
 
@@ -167,13 +164,14 @@ impl Coordinator {
     pub(super) fn landed(
         &mut self,
         id: OrderId,
-        path: &RelPath,
+        operation: &Operation,
         done: bool,
         out: &mut Vec<Action>,
     ) {
         if done && !self.unsaved.archive.is_empty() {
             out.push(Action::Trail(Trail::Done(id)));
-            self.unsaved.over.push((id, path.clone()));
+            let at = operation.paths().into_iter().cloned().collect();
+            self.unsaved.over.push(Landed { id, at });
         } else {
             out.push(Action::Trail(Trail::Over(vec![id])));
         }

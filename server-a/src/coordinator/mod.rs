@@ -341,7 +341,6 @@ impl Coordinator {
     /// The archive learns what both sides have.
     fn learn(&mut self, path: &RelPath, entry: Option<Entry>, source: Option<Side>) {
         let is_file = |entry: &Option<Entry>| u64::from(entry.as_ref().is_some_and(is_a_file));
-        self.unproven.remove(path);
         self.checks.moved();
         self.copies.remove(path);
         let old = self.archive.set(path, entry.clone());

@@ -29,7 +29,7 @@ impl Coordinator {
         }
         self.drain_went(&flight.purpose, &outcome, out);
         if flight.is_noted() {
-            self.landed(id, flight.operation.path(), is_done, out);
+            self.landed(id, &flight.operation, is_done, out);
         }
     }
 
@@ -58,8 +58,11 @@ impl Coordinator {
                 let agreed = self.sides_same(path);
                 let news = !same(self.archive.get(path), now.as_ref());
                 let both = flight.repeats || agreed && flight.purpose == Purpose::Agree;
-                if both && (news || self.unproven.contains(path)) {
+                if both && news {
                     self.learn(path, now, Some(side.other()));
+                }
+                if both {
+                    self.is_same_again(path);
                 }
                 if !agreed || flight.purpose != Purpose::Agree {
                     self.mark(path);

@@ -224,6 +224,7 @@ impl Coordinator {
 
     /// The archive's rows move along with a rename that both sides have.
     pub(super) fn learn_rename(&mut self, from: &RelPath, to: &RelPath) {
+        self.put_off_as_one(&[from, to]);
         let mut rows: Vec<(RelPath, Option<Entry>)> = self
             .archive
             .get(from)

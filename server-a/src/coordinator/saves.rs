@@ -7,9 +7,8 @@ use common::entry::same;
 use common::path::RelPath;
 use common::side::Side;
 use common::wire::client::Answer;
-use common::wire::message::OrderId;
 
-use super::action::{Action, ArchiveRow, Batch};
+use super::action::{Action, ArchiveRow, Batch, Landed};
 use super::event::{ClientId, SaveId};
 use super::guarding::Halt;
 use super::quiet::touched;
@@ -48,6 +47,7 @@ impl Coordinator {
         }
         self.save_at = None;
         let mut batch = std::mem::take(&mut self.unsaved);
+        self.put_off(&mut batch);
         let declined = std::mem::take(&mut self.declined);
         batch.archive.extend(declined.iter().map(|edit| ArchiveRow {
             path: edit.path.clone(),
@@ -59,6 +59,30 @@ impl Coordinator {
         let answers = self.desk.take_unsaved();
         self.saves.insert(id, Saving { batch: batch.clone(), answers, declined });
         out.push(Action::Save(id, batch));
+    }
+
+    /// What comes after something that could not be made durable is saved together with it, never
+    /// before: of a rename one name alone would be in the store.
+    fn put_off(&mut self, batch: &mut Batch) {
+        if self.unproven.is_empty() || batch.forget {
+            return;
+        }
+        let rows = std::mem::take(&mut batch.archive);
+        for row in rows {
+            if touched(&self.unproven, &row.path) {
+                self.unproven.insert(row.path);
+                self.prove_later();
+            } else {
+                batch.archive.push(row);
+            }
+        }
+    }
+
+    /// If one of these paths has to wait for something that could not be made durable, all do.
+    pub(super) fn put_off_as_one(&mut self, paths: &[&RelPath]) {
+        if paths.iter().any(|path| touched(&self.unproven, path)) {
+            self.unproven.extend(paths.iter().map(|&path| path.clone()));
+        }
     }
 
     pub(super) fn saved(&mut self, id: SaveId, result: Result<(), String>, out: &mut Vec<Action>) {
@@ -86,13 +110,27 @@ impl Coordinator {
     }
 
     /// A batch is saved, and with it what these orders brought about; but for what could not be
-    /// made durable, which is saved another time.
-    fn are_over(&mut self, orders: Vec<(OrderId, RelPath)>, out: &mut Vec<Action>) {
-        let (late, over): (Vec<_>, Vec<_>) =
-            orders.into_iter().partition(|(_, path)| touched(&self.unproven, path));
+    /// made durable, which is saved another time. Nor is an order over before an earlier one at the
+    /// same path: after a kill that one alone would take the archive back.
+    fn are_over(&mut self, mut orders: Vec<Landed>, out: &mut Vec<Action>) {
+        orders.sort_by_key(|order| order.id);
+        let newest = orders.last().map(|order| order.id);
+        let saving = self.saves.values().flat_map(|saving| &saving.batch.over);
+        let earlier = saving.chain(&self.unsaved.over).filter(|order| Some(order.id) < newest);
+        let mut open: BTreeSet<RelPath> = earlier.flat_map(|order| order.at.clone()).collect();
+        let (mut late, mut over) = (Vec::new(), Vec::new());
+        for order in orders {
+            let mut at = order.at.iter();
+            if at.any(|path| touched(&self.unproven, path) || touched(&open, path)) {
+                open.extend(order.at.iter().cloned());
+                late.push(order);
+            } else {
+                over.push(order.id);
+            }
+        }
         self.unsaved.over.extend(late);
         if !over.is_empty() {
-            out.push(Action::Trail(Trail::Over(over.into_iter().map(|(id, _)| id).collect())));
+            out.push(Action::Trail(Trail::Over(over)));
         }
     }
 
@@ -111,8 +149,8 @@ impl Coordinator {
     }
 
     /// Another run of B has told what it has. Where that is not what the archive says, and B never
-    /// said that it was flushed, B has lost it: the two sides never agreed on it. What B was told to
-    /// rename is looked for at its new name.
+    /// said that it was flushed, B has lost it: the two sides never agreed on it. What B was told
+    /// to rename is looked for at its new name.
     pub(super) fn forget_what_b_lost(&mut self) {
         if !std::mem::take(&mut self.restarted) {
             return;
@@ -157,6 +195,17 @@ impl Coordinator {
     /// A source could not be made durable before the archive said so: agree on it again later.
     pub(super) fn not_durable(&mut self, paths: Vec<RelPath>) {
         self.unproven.extend(paths);
+        self.prove_later();
+    }
+
+    /// Both sides have the same at a path; if it could not be made durable, it may be now.
+    pub(super) fn is_same_again(&mut self, path: &RelPath) {
+        if self.unproven.contains(path) {
+            self.prove_later();
+        }
+    }
+
+    fn prove_later(&mut self) {
         self.prove_at = self.prove_at.or(Some(self.now.moment.after_ms(PROVE_MS)));
     }
 
@@ -166,11 +215,14 @@ impl Coordinator {
             return;
         }
         self.prove_at = None;
-        // What is on its way is saved when it has arrived.
+        // What is on its way is saved when it has arrived, and what comes after it then, too.
         let unproven = std::mem::take(&mut self.unproven);
-        let (same, moving) = unproven.into_iter().partition(|path| self.all_same(path));
-        self.unproven = moving;
-        let same: BTreeSet<RelPath> = same;
+        let (mut same, mut moving): (BTreeSet<RelPath>, BTreeSet<RelPath>) =
+            unproven.into_iter().partition(|path| self.all_same(path));
+        while !moving.is_empty() {
+            self.unproven.append(&mut moving);
+            (moving, same) = same.into_iter().partition(|path| touched(&self.unproven, path));
+        }
         for path in same {
             let entry = self.seen.a.get(&path).cloned();
             self.learn(&path, entry, None);

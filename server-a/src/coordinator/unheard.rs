@@ -12,7 +12,7 @@ use common::side::Side;
 use common::wire::message::OrderId;
 
 use super::Coordinator;
-use super::action::Action;
+use super::action::{Action, Landed};
 use crate::underway::{Open, Ordered, Trail};
 
 impl Coordinator {
@@ -27,7 +27,8 @@ impl Coordinator {
             if done || same(self.seen.a.get(&change.path), change.after.as_ref()) {
                 self.record_agreed(path, after.as_ref(), out);
                 self.learn(path, after.clone(), Some(Side::B));
-                self.unsaved.over.push((ordered.id, path.clone()));
+                out.push(Action::Trail(Trail::Done(ordered.id)));
+                self.unsaved.over.push(Landed { id: ordered.id, at: vec![path.clone()] });
             } else {
                 over.push(ordered.id);
             }
@@ -47,7 +48,10 @@ impl Coordinator {
             let believed = *side == Side::B || run.is_some() && *run == self.run;
             match believed.then(|| self.learn_order(*side, operation, *done, out)).flatten() {
                 Some(path) => {
-                    self.unsaved.over.push((*id, path.clone()));
+                    // What we have seen of it now is gone when its side goes on.
+                    out.push(Action::Trail(Trail::Done(*id)));
+                    let at = operation.paths().into_iter().cloned().collect();
+                    self.unsaved.over.push(Landed { id: *id, at });
                     learned.insert(path);
                 }
                 None => over.push(*id),
@@ -114,10 +118,14 @@ impl Coordinator {
             }
             Operation::Rename { from, to, before } => {
                 let done = done || self.took_the_name(side, from, to, before);
-                let news = self.archive.get(from).is_some() && self.archive.get(to).is_none();
+                let news = self.archive.get(to).is_none();
                 (done && news).then(|| {
                     self.record_rename(side, (from, to), before, out);
-                    self.learn_rename(from, to);
+                    match self.archive.get(from) {
+                        Some(_) => self.learn_rename(from, to),
+                        // The store knows what came later at the old name, or a part of this.
+                        None => self.learn(to, Some(before.clone()), None),
+                    }
                     to.clone()
                 })
             }

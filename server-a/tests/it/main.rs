@@ -28,6 +28,7 @@ mod locks_model;
 mod locks_overlap;
 mod locks_state;
 mod model;
+mod own_simulation;
 mod pending_crash;
 mod pending_directory;
 mod pending_problems;

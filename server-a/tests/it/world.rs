@@ -15,7 +15,7 @@ use common::wire::client::{Answer, DrainMode, Request};
 use common::wire::log::LogRow;
 use common::wire::message::{Content, Order, OrderId, ReplicaId, Report};
 use server_a::coordinator::Coordinator;
-use server_a::coordinator::action::{Action, Batch, Note};
+use server_a::coordinator::action::{Action, ArchiveRow, Batch, Note};
 use server_a::coordinator::event::{ClientId, Event, HoldFailure, Now, SaveId};
 use server_a::locks::{LockState, LockTable};
 use server_a::pending::queue::HeldEdit;
@@ -209,10 +209,15 @@ impl World {
         self.start();
     }
 
-    /// Server B dies and starts again.
+    /// Server B dies and starts again, and its machine with it.
     pub(crate) fn restart_b(&mut self, rescanned: bool) {
-        self.say(|| "restart of B".into());
         self.run += 1;
+        self.kill_b(rescanned);
+    }
+
+    /// Server B is killed and starts again.
+    pub(crate) fn kill_b(&mut self, rescanned: bool) {
+        self.say(|| "restart of B".into());
         self.disconnect();
         self.sides.b.come_back(rescanned);
     }
@@ -374,12 +379,13 @@ impl World {
             self.tell(Event::Saved(id, Err("the disk is full".into())));
             return;
         }
-        let mut unproven = Vec::new();
-        for row in &batch.archive {
-            if (self.chance)() < 2 {
-                unproven.push(row.path.clone());
-            }
-        }
+        // A side that could not flush what is asked of it said so of all.
+        let late = [Side::A, Side::B].map(|side| ((self.chance)() < 3).then_some(side));
+        let is_late = |row: &&ArchiveRow| {
+            late.iter().flatten().any(|side| row.source.is_none_or(|source| source == *side))
+        };
+        let unproven: Vec<RelPath> =
+            batch.archive.iter().filter(is_late).map(|row| row.path.clone()).collect();
         self.durable.save(batch, &unproven);
         if !unproven.is_empty() {
             self.tell(Event::NotDurable(unproven));
