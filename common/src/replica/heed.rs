@@ -9,6 +9,7 @@ use crate::path::RelPath;
 use crate::replica::barrier::Stage;
 use crate::replica::hashing::Hashed;
 use crate::replica::known::Finding;
+use crate::replica::known::carry::carry;
 use crate::replica::observing::Observing;
 use crate::replica::scan::Seen;
 use crate::replica::watch::Hint;
@@ -39,10 +40,11 @@ impl Observing {
             Hint::Moved { path, pair } => {
                 match pair {
                     Some((number, true)) => {
-                        self.halves.insert(number);
+                        self.halves.insert(number, path.clone());
                     }
                     Some((number, false)) => {
-                        self.halves.remove(&number);
+                        let from = self.halves.remove(&number);
+                        self.renames.extend(from.map(|from| (from, path.clone())));
                     }
                     None => {}
                 }
@@ -52,6 +54,17 @@ impl Observing {
             Hint::Cookie(name) => self.cookie_arrived(&name),
             Hint::Root => self.next_guard = now,
             Hint::Anywhere => self.renew(),
+        }
+    }
+
+    /// Directories that were renamed are told before anybody looks into them. Where patterns are
+    /// in force a name decides what is ignored, so then everything is looked at first.
+    pub(super) fn carry(&mut self) {
+        for (from, to) in std::mem::take(&mut self.renames) {
+            if self.halt.is_some() || !self.patterns.is_empty() {
+                continue;
+            }
+            carry(&self.root, &self.known, (&from, &to), self.hinted.age(&to));
         }
     }
 

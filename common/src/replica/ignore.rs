@@ -67,6 +67,12 @@ impl Patterns {
         }
     }
 
+    /// Whether nothing is ignored.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_directory.is_empty()
+    }
+
     /// Whether a directory has patterns of its own.
     #[must_use]
     pub fn has(&self, directory: &Place) -> bool {

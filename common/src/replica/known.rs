@@ -6,6 +6,8 @@
 //! touched since is not told but looked at again. Reports leave under the same mutex that guards
 //! the rows: their order is the order of knowing.
 
+pub mod carry;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -64,7 +64,9 @@ pub(super) struct Observing {
     pub(super) barriers: Vec<Barrier>,
     pub(super) cookies: u64,
     /// Renames of which only the first half has arrived.
-    pub(super) halves: BTreeSet<usize>,
+    pub(super) halves: BTreeMap<usize, RelPath>,
+    /// Renames of which both halves have.
+    pub(super) renames: Vec<(RelPath, RelPath)>,
     conditions: Conditions,
     pub(super) next_guard: Moment,
     next_poll: Moment,
@@ -121,7 +123,8 @@ impl Observing {
             hashing: BTreeMap::new(),
             barriers: Vec::new(),
             cookies: 0,
-            halves: BTreeSet::new(),
+            halves: BTreeMap::new(),
+            renames: Vec::new(),
             is_first: true,
             other_names: false,
             unsettled: false,
@@ -149,6 +152,7 @@ impl Observing {
                 Ok(input) => {
                     self.take(input);
                     self.drain();
+                    self.carry();
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,

@@ -261,6 +261,10 @@ pub enum Report {
 /// What a side saw of some paths.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
+    /// Directories that have another name now, from and to, with all that was told of what is in
+    /// them. That comes first; what is otherwise in them since is told later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub carried: Vec<(RelPath, RelPath)>,
     /// Paths and what is there now, parents before children.
     pub rows: Vec<Row>,
     /// Renames, from and to, that explain some of the rows.

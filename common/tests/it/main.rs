@@ -16,6 +16,7 @@ mod documents;
 mod merkle;
 mod observed;
 mod observer_barrier;
+mod observer_carry;
 mod observer_guard;
 mod observer_hints;
 mod reconcile_cases;

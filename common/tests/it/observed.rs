@@ -35,6 +35,8 @@ pub(crate) struct Told {
     /// How long ago the first hint of each came, where there was one.
     pub(crate) seen: Vec<(RelPath, Option<Micros>)>,
     pub(crate) moved: Vec<(RelPath, RelPath)>,
+    /// Directories that were told in one word.
+    pub(crate) carried: Vec<(RelPath, RelPath)>,
     pub(crate) contents: BTreeMap<RelPath, Vec<u8>>,
     pub(crate) settled: BTreeSet<u64>,
     pub(crate) synced: BTreeMap<u64, bool>,
@@ -49,6 +51,11 @@ impl Told {
                 self.problems.extend(problems);
             }
             Report::Observed(observation) => {
+                for (from, to) in observation.carried {
+                    self.carry(&from, &to);
+                    self.moved.push((from.clone(), to.clone()));
+                    self.carried.push((from, to));
+                }
                 self.moved.extend(observation.moved);
                 for (path, problem) in observation.problems {
                     match problem {
@@ -81,6 +88,17 @@ impl Told {
                 self.condition = condition;
             }
             Report::Outcome { .. } => {}
+        }
+    }
+}
+
+impl Told {
+    fn carry(&mut self, from: &RelPath, to: &RelPath) {
+        let is_in = |path: &RelPath| path == from || path.is_below(from);
+        let all: Vec<RelPath> = self.rows.keys().filter(|path| is_in(path)).cloned().collect();
+        for path in all {
+            let entry = self.rows.remove(&path).unwrap();
+            assert_eq!(self.rows.insert(path.rebase(from, to).unwrap(), entry), None);
         }
     }
 }

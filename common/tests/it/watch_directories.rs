@@ -167,7 +167,9 @@ fn a_moved_directory_is_one_move_and_is_not_read_again() {
     fs::rename(side.at("d"), side.at("e/d")).unwrap();
     side.assert_told();
     assert_eq!(side.told.moved, [(path("d"), path("e/d"))]);
-    assert_eq!(side.told.news.len() - news, 1 + 2 * 1011);
+    // If the look found its new directory together with it, every row is told.
+    let rows = if side.told.carried.is_empty() { 2 * 1011 } else { 2 };
+    assert_eq!(side.told.news.len() - news, 1 + rows);
     // What is read is handed on with its content: nothing was.
     assert_eq!(side.told.contents.len(), contents);
 }

@@ -112,6 +112,7 @@ pub(crate) fn orders(golden: &mut Golden) {
 pub(crate) fn reports(golden: &mut Golden) {
     let id = OrderId(7);
     let observation = Observation {
+        carried: vec![(path("d"), path("e"))],
         rows: vec![
             Row { path: path("a"), entry: None, content: None, seen: None },
             Row {

@@ -229,10 +229,7 @@ impl Coordinator {
                 self.births.moved(&[(from.clone(), to.clone())], self.number);
                 self.seen[side].rename(from, to);
                 let hint = Hint { side, from: from.clone(), to: to.clone() };
-                for path in self.hints.insert(hint) {
-                    self.mark(&path);
-                    self.wake_parked(&path);
-                }
+                self.take_hint(hint);
                 self.mark_renamed(from, to);
             }
             Outcome::Stale { now } => self.put_row(side, from, now.clone()),

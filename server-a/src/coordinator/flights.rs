@@ -185,6 +185,10 @@ pub(super) struct Parked {
 }
 
 impl Parked {
+    pub(super) fn is_empty(&self) -> bool {
+        self.on.is_empty()
+    }
+
     /// Lets `path` wait until something moves at `on`.
     pub(super) fn park(&mut self, path: RelPath, on: RelPath) {
         self.on.entry(on).or_default().insert(path);

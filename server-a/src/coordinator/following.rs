@@ -89,12 +89,7 @@ impl Coordinator {
     /// B may take the new name over now.
     pub(super) fn hint_moved(&mut self, lock: &Lock) {
         let Some(to) = lock.moved.clone() else { return };
-        for path in
-            self.hints.insert(Hint { side: Side::A, from: lock.path.clone(), to: to.clone() })
-        {
-            self.mark(&path);
-            self.wake_parked(&path);
-        }
+        self.take_hint(Hint { side: Side::A, from: lock.path.clone(), to: to.clone() });
         self.mark_renamed(&lock.path, &to);
         self.mark_upward(&to);
     }

@@ -100,7 +100,11 @@ impl Coordinator {
     }
 
     fn observed(&mut self, side: Side, observation: Observation, out: &mut Vec<Action>) {
-        let Observation { rows, moved, strayed, problems, more } = observation;
+        let Observation { carried, mut rows, mut moved, strayed, problems, more } = observation;
+        for (from, to) in carried {
+            rows.splice(0..0, self.carried(side, &from, &to));
+            moved.push((from, to));
+        }
         self.checks.moved();
         self.telling[side] = more;
         let live = rows.len() <= URGENT_ROWS_MAX && !more;
@@ -111,10 +115,7 @@ impl Coordinator {
             if side == Side::A {
                 renamed.extend(self.locks_move_along(&from, &to, out));
             }
-            for path in self.hints.insert(Hint { side, from, to }) {
-                self.mark(&path);
-                self.wake_parked(&path);
-            }
+            self.take_hint(Hint { side, from, to });
         }
         for (path, problem) in problems {
             self.touch(&path, live);
@@ -151,6 +152,31 @@ impl Coordinator {
         }
         self.give_renamed_locks_time(renamed, out);
         self.guard_against(side, lost, out);
+    }
+
+    /// A directory has another name at a side, with all that is known of it. Where nobody waits for
+    /// anything, its rows move along; or else answers what every one of them says.
+    fn carried(&mut self, side: Side, from: &RelPath, to: &RelPath) -> Vec<Row> {
+        let nobody_waits = self.locks.is_empty()
+            && self.queue.is_empty()
+            && self.parked.is_empty()
+            && self.flights.touching(from).is_none()
+            && self.flights.touching(to).is_none()
+            && self.waits.below(from).is_empty();
+        let seen = &mut self.seen[side];
+        if nobody_waits && seen.get(to).is_none() && seen.below(to).next().is_none() {
+            self.checks.moved();
+            seen.rename(from, to);
+            return Vec::new();
+        }
+        let row = |path, entry| Row { path, entry, content: None, seen: None };
+        let top = seen.get(from).map(|entry| (from, entry));
+        let all: Vec<(&RelPath, &Entry)> = top.into_iter().chain(seen.below(from)).collect();
+        let gone = all.iter().map(|(path, _)| row((*path).clone(), None));
+        let there = all.iter().filter_map(|(path, entry)| {
+            Some(row(path.rebase(from, to).ok()?, Some((*entry).clone())))
+        });
+        gone.chain(there).collect()
     }
 
     /// A row of a side is otherwise now; whoever waited for that may go on.
@@ -281,6 +307,7 @@ impl Coordinator {
         }
         for path in self.hints.forget(Side::B) {
             self.mark(&path);
+            self.touch_below(&path);
             self.wake_parked(&path);
         }
     }

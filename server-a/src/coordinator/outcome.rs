@@ -108,10 +108,7 @@ impl Coordinator {
                     // An edit that nobody had seen: it moves along.
                     let hint =
                         Hint { side: flight.side.other(), from: from.clone(), to: to.clone() };
-                    for displaced in self.hints.insert(hint) {
-                        self.mark(&displaced);
-                        self.wake_parked(&displaced);
-                    }
+                    self.take_hint(hint);
                 }
             }
             Outcome::Busy => self.wait_to_rename(from, Reason::Busy(flight.side), out),

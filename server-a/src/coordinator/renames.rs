@@ -114,6 +114,15 @@ pub(super) enum Use {
 }
 
 impl Coordinator {
+    /// Takes a hint over. What others said of its names is decided without them.
+    pub(super) fn take_hint(&mut self, hint: Hint) {
+        for displaced in self.hints.insert(hint) {
+            self.mark(&displaced);
+            self.touch_below(&displaced);
+            self.wake_parked(&displaced);
+        }
+    }
+
     /// Starts the renames that the hints call for; drops the hints that explain nothing. Answers
     /// whether any hint was used up.
     pub(super) fn rename_hinted(&mut self, out: &mut Vec<Action>) -> bool {
@@ -133,9 +142,7 @@ impl Coordinator {
                 }
                 Use::Never => {
                     self.hints.remove(&from);
-                    self.wake_parked(&hint.to);
-                    self.mark(&hint.from);
-                    self.mark(&hint.to);
+                    self.mark_renamed(&hint.from, &hint.to);
                 }
             }
             any = true;

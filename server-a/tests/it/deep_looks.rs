@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use common::dirty::Depth;
 use common::path::RelPath;
 use common::replica::flush::keep_flushed;
+use common::replica::known::carry::carry;
 use common::side::Side;
 use server_a::underway::Trail;
 
@@ -25,6 +26,7 @@ impl Deep {
         if overflow {
             sided.dirty.all(self.now.moment);
         }
+        let mut noticed = Vec::new();
         for (dir, name) in events {
             let above = match paths.get(&dir) {
                 Some(path) => RelPath::new(path).ok(),
@@ -34,6 +36,7 @@ impl Deep {
             if sided.place.followed.0.contains(&above)
                 && let Ok(path) = RelPath::within(above.as_ref(), &name)
             {
+                noticed.push(path.clone());
                 sided.dirty.mark(Some(path), Depth::Entry, self.now.moment);
             }
         }
@@ -41,6 +44,16 @@ impl Deep {
         for path in again {
             sided.dirty.mark(Some(path), Depth::Entry, self.now.moment);
         }
+        for pair in noticed.windows(2) {
+            let sided = &mut self.sides[side];
+            if carry(&sided.place.root, &sided.place.known, (&pair[0], &pair[1]), None) {
+                pair.iter().for_each(|path| {
+                    sided.dirty.mark(Some(path.clone()), Depth::Deep, self.now.moment);
+                });
+                self.say(|| format!("{side} carries {pair:?}"));
+            }
+        }
+        self.hear(side);
     }
 
     /// A side looks at what is marked.

@@ -149,10 +149,18 @@ impl Replica {
     /// Looks below some top names, or everywhere; answers what is news, in parts.
     pub(crate) fn look(&mut self, tops: &BTreeSet<Vec<u8>>, rows_max: usize) -> Vec<Report> {
         let within = |p: &RelPath| tops.contains(p.components().next().unwrap_or_default());
-        let looked: BTreeSet<RelPath> =
-            self.known.keys().chain(self.tree.keys()).cloned().collect();
-        let looked: BTreeSet<RelPath> = looked.into_iter().filter(|p| within(p)).collect();
         self.unseen.retain(|top| !tops.contains(top));
+        let looked = |replica: &Replica| -> BTreeSet<RelPath> {
+            let all = replica.known.keys().chain(replica.tree.keys());
+            all.filter(|path| within(path)).cloned().collect()
+        };
+        let carried = self.moves(&looked(self)).into_iter();
+        let carried = carried.filter(|(from, to)| self.carries(from, to));
+        let carried: Vec<(RelPath, RelPath)> = carried.take(1).collect();
+        for (from, to) in &carried {
+            rename_rows(&mut self.known, from, to);
+        }
+        let looked = looked(self);
         let moved = self.moves(&looked);
         let mut rows = Vec::new();
         for path in looked {
@@ -170,6 +178,9 @@ impl Replica {
         let parts = rows.len().div_ceil(rows_max.max(1)).max(1);
         let mut moved = Some(moved);
         let mut reports = Vec::new();
+        if !carried.is_empty() {
+            reports.push(Report::Observed(Observation { carried, ..Observation::default() }));
+        }
         for part in 0..parts {
             let rest = rows.split_off(rows.len().min(rows_max.max(1)));
             let rows = std::mem::replace(&mut rows, rest);
@@ -181,6 +192,19 @@ impl Replica {
             }
         }
         reports
+    }
+
+    /// Whether a directory is told to have another name in one word: every other time that it can.
+    fn carries(&self, from: &RelPath, to: &RelPath) -> bool {
+        let is_known_dir =
+            |path: &RelPath| self.known.get(path).is_some_and(|node| node.entry.is_dir());
+        self.inodes.is_multiple_of(2)
+            && is_known_dir(from)
+            && to.parent().is_none_or(|above| is_known_dir(&above))
+            && !self.tree.contains_key(from)
+            && self.tree.get(to).is_some_and(|node| node.entry.is_dir())
+            && !self.known.contains_key(to)
+            && self.problems.keys().all(|path| !path.touches(from) && !path.touches(to))
     }
 
     fn moves(&self, looked: &BTreeSet<RelPath>) -> Vec<(RelPath, RelPath)> {
