@@ -357,7 +357,8 @@ fn the_old_holder_hears_of_a_broken_lock_once() {
     broken(&system, "g");
     system.kill(Side::A);
     system.start_a();
-    assert_eq!(system.lab3_as("bob@mill", &[]).err, "", "nobody else hears of it");
+    let other = system.lab3_as("bob@mill", &[]);
+    assert!(!other.err.contains("broken"), "nobody else hears of it: {other:?}");
     let refused = system.lab3(&["-unlock", "g"]);
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(

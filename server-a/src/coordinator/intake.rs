@@ -157,7 +157,8 @@ impl Coordinator {
     /// A directory has another name at a side, with all that is known of it. Where nobody waits for
     /// anything, its rows move along; or else answers what every one of them says.
     fn carried(&mut self, side: Side, from: &RelPath, to: &RelPath) -> Vec<Row> {
-        let nobody_waits = self.locks.is_empty()
+        let nobody_waits = !from.touches(to)
+            && self.locks.is_empty()
             && self.queue.is_empty()
             && self.parked.is_empty()
             && self.flights.touching(from).is_none()

@@ -19,6 +19,9 @@ pub fn carry(
     (from, to): (&RelPath, &RelPath),
     age: Option<Micros>,
 ) -> bool {
+    if !known.row(from).is_some_and(|row| row.entry.is_dir()) {
+        return false;
+    }
     let (Ok(None), Ok(Some(now))) = (root.stat(from), root.stat(to)) else { return false };
     now.is_dir() && known.carry((from, to), &now, age)
 }
