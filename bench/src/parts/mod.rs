@@ -97,7 +97,7 @@ pub(crate) static ALL: [Part; 14] = [
     },
     Part {
         name: "cut",
-        about: "a content into chunks, with all digests",
+        about: "a content into chunks, each with its mark",
         count: 4 << 20,
         things: "bytes",
         make: content::cut,
