@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::digest::Digest;
+use crate::exchange::packing::unpack;
 use crate::path::RelPath;
 use crate::wire::connection::Outgoing;
 use crate::wire::message::{Ask, AskId, Give, Given, PeerMessage, Want};
@@ -63,7 +64,7 @@ impl Asker {
     pub fn take(&self, give: Give) {
         let more = matches!(give.given, Given::Recipe { last: false, .. });
         let Some(mut answered) = self.lock().open.remove(&give.id) else { return };
-        answered(Some(give.given));
+        answered(Some(unpack(give.given)));
         if more {
             self.lock().open.insert(give.id, answered);
         }

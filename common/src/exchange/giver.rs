@@ -4,6 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
+use crate::exchange::packing::{is_far, pack};
 use crate::wire::connection::Outgoing;
 use crate::wire::message::{Ask, Give, Given, PeerMessage};
 
@@ -49,7 +50,11 @@ fn give(queue: &Mutex<Receiver<Job>>, read: &Read) {
         if link.is_closed() {
             continue;
         }
+        // What is known of the way comes from earlier answers.
+        link.measure();
+        let is_far = is_far(link.round());
         for given in read(&ask) {
+            let given = if is_far { pack(given) } else { given };
             let give = PeerMessage::Give(Give { id: ask.id, given });
             if link.blocking_send_bulk(&give).is_err() {
                 break;

@@ -2,8 +2,9 @@
 //!
 //! The receiver pulls, so it is never sent more than it can write; it asks for what it lacks, so
 //! an interrupted transfer goes on where it stopped and a changed file costs its changes. `asker`
-//! sends questions and keeps what becomes of them, `giver` answers the other end's, `remote` is a
-//! file of the other end as a [`crate::replica::source::Source`].
+//! sends questions and keeps what becomes of them, `giver` answers the other end's, `packing` makes
+//! pieces smaller where the way is long, `remote` is a file of the other end as a
+//! [`crate::replica::source::Source`].
 #![expect(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -12,4 +13,5 @@
 
 pub mod asker;
 pub mod giver;
+mod packing;
 pub mod remote;

@@ -58,7 +58,9 @@ impl Source for Remote {
                         return Ok(Some(all));
                     }
                 }
-                Given::Piece(_) | Given::Gone => return Err(SourceError::Gone),
+                Given::Piece(_) | Given::Packed { .. } | Given::Gone => {
+                    return Err(SourceError::Gone);
+                }
             }
         }
     }

@@ -382,6 +382,13 @@ pub enum Given {
     },
     /// The bytes that were asked for.
     Piece(ByteBuf),
+    /// The same, as a block of LZ4.
+    Packed {
+        /// The block.
+        bytes: ByteBuf,
+        /// How many bytes come out of it.
+        length: u32,
+    },
     /// The file is no longer that version.
     Gone,
 }

@@ -207,6 +207,8 @@ pub(crate) fn content(golden: &mut Golden) {
     golden.add("ask_piece", &ask(Want::Piece { offset: 1 << 40, length: 262_144 }));
     golden.add("give_recipe", &give(Given::Recipe { chunks, last: true }));
     golden.add("give_piece", &give(Given::Piece(ByteBuf::from(vec![0, 1, 2, 0xff]))));
+    let bytes = ByteBuf::from(vec![0x40, 0, 1, 2, 0xff]);
+    golden.add("give_packed", &give(Given::Packed { bytes, length: 4 }));
     golden.add("give_gone", &give(Given::Gone));
     golden.add("ping", &PeerMessage::Ping);
     golden.add("pong", &PeerMessage::Pong);
