@@ -5,7 +5,6 @@
 //! tries N of them, from the first or from `LAB3_SIM_FROM=N` on.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use common::entry::Entry;
 use common::path::{RelPath, rows_below};
@@ -13,7 +12,7 @@ use common::side::Side;
 use common::wire::client::Request;
 
 use crate::model::{Replica, file, path};
-use crate::simulation::number;
+use crate::simulation::{number, replayable};
 use crate::users::Rng;
 use crate::world::World;
 
@@ -44,22 +43,7 @@ fn own_seeds_that_once_failed_do_not_fail_again() {
 }
 
 fn try_seed(seed: u64) {
-    let mut world = World::new();
-    let trace = std::env::var("LAB3_SIM_TRACE").ok();
-    world.trace = trace.as_ref().map(|_| Vec::new());
-    let result = catch_unwind(AssertUnwindSafe(|| simulate(&mut world, seed)));
-    if let (Some(trace), Some(lines)) = (trace, &world.trace) {
-        std::fs::write(trace, lines.join("\n")).expect("the trace can be written");
-    }
-    if let Err(cause) = result {
-        let text = cause.downcast_ref::<String>().cloned();
-        let text = text.or(cause.downcast_ref::<&str>().map(|s| s.to_string()));
-        panic!(
-            "seed {seed}: {}\nreplay: LAB3_SIM_SEED={seed} LAB3_SIM_TRACE=/tmp/trace \
-             cargo test -p server-a --test it own_simulation::",
-            text.unwrap_or_default()
-        );
-    }
+    replayable(seed, "own_simulation::", simulate);
 }
 
 /// What each user has made of its own directory.

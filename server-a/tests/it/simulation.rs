@@ -44,6 +44,11 @@ fn seeds_that_once_failed_do_not_fail_again() {
 }
 
 fn try_seed(seed: u64) {
+    replayable(seed, "simulation::nothing", simulate);
+}
+
+/// Runs a seed in a fresh world. When it fails, says how to replay it.
+pub(crate) fn replayable(seed: u64, test: &str, simulate: impl FnOnce(&mut World, u64)) {
     let mut world = World::new();
     let trace = std::env::var("LAB3_SIM_TRACE").ok();
     world.trace = trace.as_ref().map(|_| Vec::new());
@@ -56,7 +61,7 @@ fn try_seed(seed: u64) {
         let text = text.or(cause.downcast_ref::<&str>().map(|s| s.to_string()));
         panic!(
             "seed {seed}: {}\nreplay: LAB3_SIM_SEED={seed} LAB3_SIM_TRACE=/tmp/trace \
-             cargo test -p server-a --test it simulation::nothing",
+             cargo test -p server-a --test it {test}",
             text.unwrap_or_default()
         );
     }
