@@ -8,12 +8,14 @@ use crate::digest::Digest;
 use crate::time::Timestamp;
 
 /// A file, a directory or a symbolic link.
+///
+/// A clone shares what it is of: trees that have the same entry have it once in memory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Entry {
     /// A regular file.
-    File(File),
+    File(Arc<File>),
     /// A symbolic link, never followed.
-    Link(Link),
+    Link(Arc<Link>),
     /// A directory; its times are its own and not compared.
     Dir {
         /// Permission bits, `0o7777` at most.
@@ -120,6 +122,18 @@ impl Entry {
             (Entry::Link(a), Entry::Link(b)) => a.target == b.target,
             _ => self == other,
         }
+    }
+}
+
+impl From<File> for Entry {
+    fn from(file: File) -> Entry {
+        Entry::File(Arc::new(file))
+    }
+}
+
+impl From<Link> for Entry {
+    fn from(link: Link) -> Entry {
+        Entry::Link(Arc::new(link))
     }
 }
 

@@ -11,6 +11,7 @@ pub mod change;
 pub mod digest;
 pub mod dirty;
 pub mod entry;
+pub mod grown;
 pub mod merkle;
 pub mod path;
 pub mod problem;

@@ -60,6 +60,15 @@ pub fn keep_one_heap() {
     }
 }
 
+/// Gives the kernel what the heap has free. For moments of rest: it goes through the whole heap.
+pub fn return_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the call takes a number and changes nothing that is allocated.
+    unsafe {
+        libc::malloc_trim(1 << 20);
+    }
+}
+
 /// Orders the kernel to write a file's content, and waits for it or not. That is no flush: neither
 /// the disk's own memory nor names are written, so it costs little.
 pub fn write_out(file: BorrowedFd<'_>, wait: bool) {

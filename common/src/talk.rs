@@ -44,6 +44,9 @@ pub enum Format {
     Json,
 }
 
+/// So many lines may wait for whoever reads them; those that come then are not said.
+const LINES_MAX: usize = 16_384;
+
 /// Speaks until it is dropped, then says what is still queued.
 #[must_use]
 pub struct Voice {
@@ -52,7 +55,8 @@ pub struct Voice {
 
 /// Starts to speak on stdout. A second call in one process changes nothing.
 pub fn start(volume: Volume, format: Format) -> Voice {
-    let (writer, worker) = NonBlockingBuilder::default().lossy(true).finish(std::io::stdout());
+    let voice = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES_MAX);
+    let (writer, worker) = voice.finish(std::io::stdout());
     let level = match volume {
         Volume::Quiet => Level::WARN,
         Volume::Normal => Level::INFO,

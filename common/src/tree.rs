@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use crate::entry::Entry;
+use crate::grown::Grown;
 use crate::merkle::{Level, Merkle, Question, Sum};
 use crate::path::{RelPath, rows_below};
 
@@ -14,6 +15,7 @@ use crate::path::{RelPath, rows_below};
 pub struct Tree {
     rows: BTreeMap<RelPath, Entry>,
     sums: Merkle,
+    grown: Grown,
 }
 
 impl Tree {
@@ -29,9 +31,42 @@ impl Tree {
         match entry {
             Some(entry) => match self.rows.get_mut(path) {
                 Some(row) => Some(std::mem::replace(row, entry)),
-                None => self.rows.insert(path.clone(), entry),
+                None => {
+                    self.grown.add();
+                    self.rows.insert(path.clone(), entry)
+                }
             },
             None => self.rows.remove(path),
+        }
+    }
+
+    /// The same path and entry, as they are here where they are equal: so they are in memory once.
+    #[must_use]
+    pub fn lend(&self, path: RelPath, entry: Entry) -> (RelPath, Entry) {
+        match self.rows.get_key_value(&path) {
+            Some((own, there)) if *there == entry => (own.clone(), there.clone()),
+            Some((own, _)) => (own.clone(), entry),
+            None => (path, entry),
+        }
+    }
+
+    /// The same tree, with what it has in common with another one as that one lends it.
+    #[must_use]
+    pub fn sharing(self, other: &Tree) -> Tree {
+        let rows = self.rows.into_iter().map(|(path, entry)| other.lend(path, entry));
+        Tree { rows: rows.collect(), sums: self.sums, grown: Grown::default() }
+    }
+
+    /// Makes it anew where it has grown, so that it takes no more memory than it needs.
+    pub fn pack(&mut self) {
+        self.grown.pack(&mut self.rows);
+    }
+
+    /// The same as [`Tree::set`], with what the other tree lends.
+    pub fn set_as(&mut self, other: &Tree, path: &RelPath, entry: Option<Entry>) -> Option<Entry> {
+        match entry.map(|entry| other.lend(path.clone(), entry)) {
+            Some((path, entry)) => self.set(&path, Some(entry)),
+            None => self.set(path, None),
         }
     }
 
@@ -101,6 +136,6 @@ impl Tree {
 
 impl FromIterator<(RelPath, Entry)> for Tree {
     fn from_iter<I: IntoIterator<Item = (RelPath, Entry)>>(rows: I) -> Self {
-        Tree { rows: rows.into_iter().collect(), sums: Merkle::default() }
+        Tree { rows: rows.into_iter().collect(), ..Tree::default() }
     }
 }

@@ -244,7 +244,7 @@ impl Work for Commits {
         self.group.clear();
         for (n, (path, there)) in self.there.iter_mut().enumerate() {
             let bytes = self.dice.bytes(FILE_BYTES);
-            let after = Some(Entry::File(File {
+            let after = Some(Entry::from(File {
                 digest: Digest::of(&bytes),
                 size: bytes.len() as u64,
                 mode: 0o640,

@@ -17,7 +17,7 @@ pub(super) fn file(dice: &mut Dice) -> Entry {
     let seconds = dice.between(1_500_000_000, 1_700_000_000).cast_signed();
     let nanos = dice.between(1 << 20, 999_999_999) as u32;
     let modified = Timestamp { seconds, nanos };
-    Entry::File(File { digest, size: dice.between(1 << 16, 1 << 24), mode: 0o644, modified })
+    Entry::from(File { digest, size: dice.between(1 << 16, 1 << 24), mode: 0o644, modified })
 }
 
 /// The path of a file.

@@ -192,7 +192,7 @@ mod tests {
     use crate::time::Timestamp;
 
     fn file(content: &[u8], seconds: i64) -> Entry {
-        Entry::File(File {
+        Entry::from(File {
             digest: Digest::of(content),
             size: content.len() as u64,
             mode: 0o644,
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(copy(b".profile", &lost, 0), format!(".profile.{version}"));
         assert_eq!(copy(b"f.tar.gz", &lost, 0), format!("f.tar.{version}.gz"));
         assert_eq!(copy(b"f.", &lost, 0), format!("f..{version}"));
-        let link = Entry::Link(Link {
+        let link = Entry::from(Link {
             target: b"x".as_slice().into(),
             modified: Timestamp { seconds: 1_795_254_600, nanos: 0 },
         });

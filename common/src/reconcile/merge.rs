@@ -61,7 +61,7 @@ fn loser(a: &Entry, b: &Entry) -> Side {
 fn take_content(archived: Option<&Entry>, content: &Entry, metadata: &Entry) -> Entry {
     match (archived, content, metadata) {
         (Some(Entry::File(o)), Entry::File(new), Entry::File(old)) if new.mode == o.mode => {
-            Entry::File(File { mode: old.mode, ..new.clone() })
+            Entry::from(File { mode: old.mode, ..**new })
         }
         _ => content.clone(),
     }
@@ -71,7 +71,7 @@ fn take_content(archived: Option<&Entry>, content: &Entry, metadata: &Entry) -> 
 fn merge_metadata(archived: Option<&Entry>, a: &Entry, b: &Entry) -> Entry {
     match (a, b) {
         (Entry::File(a), Entry::File(b)) => {
-            Entry::File(merge_file(archived.and_then(Entry::as_file), a, b))
+            Entry::from(merge_file(archived.and_then(Entry::as_file), a, b))
         }
         (Entry::Dir { mode: a }, Entry::Dir { mode: b }) => {
             let base = match archived {

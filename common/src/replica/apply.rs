@@ -333,9 +333,11 @@ impl Committer {
 /// other side it would be an edit, and the two would never agree.
 fn found(after: &Entry, stamp: &Stamp) -> Entry {
     match after {
-        Entry::File(file) => Entry::File(entry::File { mode: stamp.permissions(), ..file.clone() }),
+        Entry::File(file) => Entry::from(entry::File { mode: stamp.permissions(), ..**file }),
         Entry::Dir { .. } => Entry::Dir { mode: stamp.permissions() },
-        Entry::Link(link) => Entry::Link(entry::Link { modified: stamp.modified, ..link.clone() }),
+        Entry::Link(link) => {
+            Entry::from(entry::Link { modified: stamp.modified, target: link.target.clone() })
+        }
     }
 }
 

@@ -68,7 +68,7 @@ fn see(publisher: &Publisher) -> Option<Entry> {
 
 fn new_file() -> Entry {
     let modified = Timestamp { seconds: 1, nanos: 0 };
-    Entry::File(File { digest: Digest::of(NEW), size: NEW.len() as u64, mode: 0o600, modified })
+    Entry::from(File { digest: Digest::of(NEW), size: NEW.len() as u64, mode: 0o600, modified })
 }
 
 /// What the child does: one operation on `f`, and it ends on the way.

@@ -48,7 +48,7 @@ pub fn examine(dir: &Handle, name: &[u8], known: Option<&Row>) -> io::Result<See
                 Err(e) if e.kind() == io::ErrorKind::InvalidInput => return Ok(Seen::Moving),
                 Err(e) => return Err(e),
             };
-            let entry = Entry::Link(entry::Link { target, modified: stamp.modified });
+            let entry = Entry::from(entry::Link { target, modified: stamp.modified });
             Ok(Seen::There(Row { stamp, entry }))
         }
         _ => Ok(Seen::Special),
@@ -71,7 +71,7 @@ fn examine_file(dir: &Handle, name: &[u8], stamp: Stamp) -> io::Result<Seen> {
 /// The entry of a file whose content and stamp are known.
 #[must_use]
 pub fn file_entry(digest: Digest, stamp: &Stamp) -> Entry {
-    Entry::File(entry::File {
+    Entry::from(entry::File {
         digest,
         size: stamp.size,
         mode: stamp.permissions(),

@@ -16,6 +16,7 @@ use serde_bytes::ByteBuf;
 
 use crate::change::Outcome;
 use crate::entry::Entry;
+use crate::grown::Grown;
 use crate::limits::{INLINE_PER_MESSAGE_MAX, ROWS_PER_MESSAGE_MAX};
 use crate::merkle::{self, Merkle, Question};
 use crate::path::{RelPath, rows_below};
@@ -23,6 +24,7 @@ use crate::problem::{Problem, ProblemKind};
 use crate::replica::moved::{Lately, moves};
 use crate::replica::sift::sift;
 use crate::replica::stamp::Stamp;
+use crate::sys::return_memory;
 use crate::time::Micros;
 use crate::wire::message::{Condition, Observation, OrderId, Report, Row as ReportedRow};
 
@@ -71,6 +73,7 @@ pub struct Known {
 #[derive(Default)]
 struct Inner {
     rows: BTreeMap<RelPath, Row>,
+    grown: Grown,
     /// Directories by device and inode, to find where a moved one came from.
     directories: BTreeMap<(u64, u64), RelPath>,
     lately: Lately,
@@ -331,7 +334,11 @@ impl Known {
     /// Says what is known of a directory, in its place in the order.
     pub fn compare(&self, id: OrderId, question: &Question) {
         let mut inner = self.lock();
-        let Inner { rows, sums, .. } = &mut *inner;
+        let Inner { rows, sums, grown, .. } = &mut *inner;
+        // The tree is at rest.
+        if question.directory.is_none() && grown.pack(rows) {
+            return_memory();
+        }
         let except = question.except.iter().cloned().collect();
         let level = sums.level(rows, question, &except);
         inner.say(&self.report, Report::Compared { id, level });
@@ -455,7 +462,9 @@ impl Inner {
                 if row.entry.is_dir() {
                     self.directories.insert((row.stamp.dev, row.stamp.ino), path.clone());
                 }
-                self.rows.insert(path, row);
+                if self.rows.insert(path, row).is_none() {
+                    self.grown.add();
+                }
             }
             None => {
                 self.rows.remove(&path);

@@ -139,7 +139,7 @@ mod tests {
         let time = Timestamp { seconds: 0, nanos: 0 };
         let stamp = Stamp { dev: 1, ino, size: 8, modified: time, changed: time, mode: 0, links };
         let digest = Digest::of(&ino.to_le_bytes());
-        let entry = Entry::File(File { digest, size: 8, mode: 0o644, modified: time });
+        let entry = Entry::from(File { digest, size: 8, mode: 0o644, modified: time });
         Row { stamp, entry }
     }
 

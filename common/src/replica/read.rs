@@ -85,7 +85,7 @@ pub fn content(
             return Err(io::Error::other("its size is not that of its content"));
         }
         let (mode, modified) = (after.permissions(), after.modified);
-        let entry = Entry::File(FileEntry { digest, size, mode, modified });
+        let entry = Entry::from(FileEntry { digest, size, mode, modified });
         return Ok(Content::Whole(Row { stamp: after, entry }, bytes));
     }
     Ok(Content::Moving)

@@ -13,10 +13,15 @@ use crate::replica::known::Known;
 use crate::replica::publish::Publisher;
 use crate::replica::remembered;
 use crate::store::Store;
+use crate::sys::return_memory;
 use crate::time::Timestamp;
 
 const SAVE_EVERY: Duration = Duration::from_secs(3);
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
+/// After so many rows the heap may have much that nobody needs any more.
+const ROWS_MUCH: usize = 1000;
+/// … and so many times nothing was to be saved before it is asked.
+const ROUNDS_OF_REST: u32 = 5;
 
 /// The saving thread.
 pub(super) struct Saving {
@@ -49,6 +54,8 @@ impl Saving {
 
 fn run(known: &Known, store: &Store, publisher: &Publisher, stopped: &Receiver<()>) {
     let mut pruned: Option<Instant> = None;
+    // Starting is much.
+    let (mut rows_since_rest, mut rounds_at_rest) = (ROWS_MUCH, 0);
     loop {
         if pruned.is_none_or(|then| then.elapsed() >= PRUNE_EVERY) {
             pruned = Some(Instant::now());
@@ -63,6 +70,12 @@ fn run(known: &Known, store: &Store, publisher: &Publisher, stopped: &Receiver<(
         let left = publisher.settle_left();
         *known.unsettled.lock().unwrap_or_else(PoisonError::into_inner) = left;
         let mut rows = known.unsaved();
+        rows_since_rest += rows.len();
+        rounds_at_rest = if rows.is_empty() { rounds_at_rest + 1 } else { 0 };
+        if rounds_at_rest >= ROUNDS_OF_REST && rows_since_rest >= ROWS_MUCH {
+            rows_since_rest = 0;
+            return_memory();
+        }
         let flushed = keep_flushed(&publisher.root, &mut rows);
         let saved = if rows.is_empty() { Ok(()) } else { store.save_scan(&rows) };
         let saved = match end {

@@ -75,7 +75,7 @@ mod tests {
         let stamp = Stamp { dev, ino, size, modified: time, changed: time, mode, links };
         let entry = match name.ends_with('/') {
             true => Entry::Dir { mode: 0o755 },
-            false => Entry::Link(Link { target: b"x".to_vec().into(), modified: time }),
+            false => Entry::from(Link { target: b"x".to_vec().into(), modified: time }),
         };
         (path(name.trim_end_matches('/')), Row { stamp, entry })
     }

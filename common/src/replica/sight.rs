@@ -93,7 +93,7 @@ impl Scan<'_> {
         match stat_at(dir, path.name()) {
             Ok(Some(after)) if after == *stamp => {
                 let link = Link { target: target.into(), modified: stamp.modified };
-                self.found(path, Row { stamp: *stamp, entry: Entry::Link(link) }, None);
+                self.found(path, Row { stamp: *stamp, entry: link.into() }, None);
             }
             _ => self.again(Some(path.clone()), Depth::Entry, false),
         }

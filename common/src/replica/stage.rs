@@ -239,7 +239,7 @@ impl StagedFile {
 #[must_use]
 pub fn plain(entry: &Entry) -> Entry {
     match entry {
-        Entry::File(file) => Entry::File(entry::File { mode: file.mode & 0o777, ..file.clone() }),
+        Entry::File(file) => Entry::from(entry::File { mode: file.mode & 0o777, ..**file }),
         Entry::Dir { mode } => Entry::Dir { mode: mode & 0o777 },
         Entry::Link(_) => entry.clone(),
     }

@@ -114,11 +114,11 @@ pub(crate) fn path(text: &str) -> RelPath {
 fn wanted(case: Case, before: Option<&Entry>) -> Option<Entry> {
     let new = File { digest: Digest::of(NEW), size: NEW.len() as u64, mode: 0o640, modified: TIME };
     match (case.after, before) {
-        (What::File, _) => Some(Entry::File(new)),
-        (What::Link, _) => Some(Entry::Link(Link { target: NEW.into(), modified: TIME })),
+        (What::File, _) => Some(Entry::from(new)),
+        (What::Link, _) => Some(Entry::from(Link { target: NEW.into(), modified: TIME })),
         (What::Dir, _) => Some(Entry::Dir { mode: 0o750 }),
         (What::Other, Some(Entry::File(file))) => {
-            Some(Entry::File(File { mode: 0o600, modified: TIME, ..file.clone() }))
+            Some(Entry::from(File { mode: 0o600, modified: TIME, ..**file }))
         }
         (What::Other, _) => Some(Entry::Dir { mode: 0o500 }),
         _ => None,

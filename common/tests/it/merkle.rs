@@ -18,13 +18,13 @@ fn path(text: &str) -> RelPath {
 fn file(number: u8) -> Entry {
     let modified = Timestamp { seconds: i64::from(number / 4), nanos: 0 };
     let (digest, size) = (Digest::of(&[number % 4]), 1);
-    Entry::File(File { digest, size, mode: 0o644, modified })
+    Entry::from(File { digest, size, mode: 0o644, modified })
 }
 
 fn entry(number: u8) -> Entry {
     match number % 5 {
         0 | 1 => Entry::Dir { mode: 0o755 - u32::from(number % 5) },
-        2 => Entry::Link(Link {
+        2 => Entry::from(Link {
             target: [b'a' + number % 3].as_slice().into(),
             modified: Timestamp { seconds: i64::from(number), nanos: 0 },
         }),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use common::digest::Digest;
-use common::entry::{Entry, File};
+use common::entry::{Entry, File, Link};
 use common::path::RelPath;
 use common::side::{PerSide, Side};
 use common::time::Timestamp;
@@ -84,12 +84,12 @@ impl Users {
             }
             (2, Entry::File(file)) => {
                 let mode = *rng.pick(&[0o644, 0o755, 0o600]);
-                tree.set(&path, Some(Entry::File(File { mode, ..file })));
+                tree.set(&path, Some(Entry::from(File { mode, ..*file })));
                 vec![path]
             }
             (3, Entry::File(file)) => {
                 let modified = Timestamp { seconds: rng.below(40) as i64, nanos: 0 };
-                tree.set(&path, Some(Entry::File(File { modified, ..file })));
+                tree.set(&path, Some(Entry::from(File { modified, ..*file })));
                 vec![path]
             }
             (4, _) if !place.touches(&path) => {
@@ -212,10 +212,10 @@ fn exchanged_sides_come_to_the_exchanged_end() {
 fn half_a_second_later(entry: Entry) -> Entry {
     let later = |time: Timestamp| Timestamp { nanos: 500_000_000, ..time };
     match entry {
-        Entry::File(file) => Entry::File(File { modified: later(file.modified), ..file }),
-        Entry::Link(mut link) => {
-            link.modified = later(link.modified);
-            Entry::Link(link)
+        Entry::File(file) => Entry::from(File { modified: later(file.modified), ..*file }),
+        Entry::Link(link) => {
+            let (target, modified) = (link.target.clone(), later(link.modified));
+            Entry::from(Link { target, modified })
         }
         dir => dir,
     }

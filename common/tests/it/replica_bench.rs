@@ -194,11 +194,11 @@ pub(crate) fn path(name: impl AsRef<[u8]>) -> RelPath {
 
 pub(crate) fn file(content: &[u8]) -> Entry {
     let (digest, size) = (Digest::of(content), content.len() as u64);
-    Entry::File(File { digest, size, mode: 0o640, modified: TIME })
+    Entry::from(File { digest, size, mode: 0o640, modified: TIME })
 }
 
 pub(crate) fn link(target: &str) -> Entry {
-    Entry::Link(Link { target: target.as_bytes().into(), modified: TIME })
+    Entry::from(Link { target: target.as_bytes().into(), modified: TIME })
 }
 
 pub(crate) fn dir(mode: u32) -> Entry {

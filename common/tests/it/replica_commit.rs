@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use common::change::{Operation, Outcome};
-use common::entry::Entry;
+use common::entry::{Entry, File};
 use common::replica::commit::Durability;
 use common::wire::message::Content;
 
@@ -201,7 +201,7 @@ fn set_id_bits_never_come_from_the_other_side_and_stay_where_they_are() {
     let bench = Bench::new();
     let mut wanted = file(b"tool");
     if let Entry::File(file) = &mut wanted {
-        file.mode = 0o6755;
+        std::sync::Arc::make_mut(file).mode = 0o6755;
     }
     bench.commit(change("a", None, Some(wanted)), inline(b"tool"));
     assert_eq!(mode_of(&bench.tree.join("a")), 0o755);
@@ -348,10 +348,7 @@ fn what_we_may_not_read_can_still_be_opened_up() {
         || {
             let bench = Bench::new();
             let shut = |entry: Entry| match entry {
-                Entry::File(mut file) => {
-                    file.mode = 0;
-                    Entry::File(file)
-                }
+                Entry::File(file) => File { mode: 0, ..*file }.into(),
                 other => other,
             };
             let before = shut(file(b"secret"));

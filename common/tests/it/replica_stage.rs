@@ -25,7 +25,7 @@ fn stage() -> (TempDir, Stage) {
 
 fn entry_of(content: &[u8]) -> File {
     let Entry::File(file) = file(content) else { unreachable!() };
-    file
+    (*file).clone()
 }
 
 #[test]

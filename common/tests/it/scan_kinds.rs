@@ -151,7 +151,7 @@ fn remembered_stamps_spare_reading_but_never_hide_a_change() {
     let wrong = common::digest::Digest([7; 32]);
     for row in rows.values_mut() {
         if let common::entry::Entry::File(file) = &mut row.entry {
-            file.digest = wrong;
+            std::sync::Arc::make_mut(file).digest = wrong;
         }
     }
     fs::write(dir.join("d/f3"), "diff").unwrap();

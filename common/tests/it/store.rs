@@ -14,7 +14,7 @@ pub(crate) fn path(text: &str) -> RelPath {
 }
 
 pub(crate) fn file(n: u64) -> Entry {
-    Entry::File(File {
+    Entry::from(File {
         digest: Digest::of(&n.to_le_bytes()),
         size: n,
         mode: 0o644,
@@ -140,7 +140,7 @@ fn golden(name: &str, bytes: &[u8]) {
 fn the_bytes_of_rows_are_frozen() {
     let (_dir, name) = place();
     let store = reopen(&name);
-    let link = Entry::Link(Link { target: (*b"away").into(), modified: Timestamp::default() });
+    let link = Entry::from(Link { target: (*b"away").into(), modified: Timestamp::default() });
     let rows = [
         (path("d"), Some(Entry::Dir { mode: 0o755 })),
         (path("d/f"), Some(file(7))),

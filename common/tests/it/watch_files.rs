@@ -158,7 +158,7 @@ fn our_own_commits_are_no_news() {
             mode: stamp.permissions(),
             modified: stamp.modified,
         };
-        let row = Row { stamp, entry: Entry::File(file) };
+        let row = Row { stamp, entry: Entry::from(file) };
         let report = Report::Settled { id: OrderId(1000 + n) };
         side.known.finish(&[&name], None, vec![(name.clone(), Some(row))], report);
     }
@@ -179,7 +179,7 @@ fn a_time_that_the_file_system_cannot_keep_is_no_news() {
     let (name, news) = (path("f"), side.told.news.len());
     let stamp = stamp_of(&rustix::fs::stat(side.at("f")).unwrap());
     let Some(Entry::File(mut file)) = side.known.row(&name).map(|row| row.entry) else { panic!() };
-    file.modified.nanos ^= 1;
+    std::sync::Arc::make_mut(&mut file).modified.nanos ^= 1;
     let row = Row { stamp, entry: Entry::File(file.clone()) };
     side.known.begin(&[&name]);
     let report = Report::Settled { id: OrderId(1000) };

@@ -35,11 +35,11 @@ fn time() -> Timestamp {
 }
 
 fn file() -> Entry {
-    Entry::File(File { digest: Digest([0xd1; 32]), size: 5, mode: 0o644, modified: time() })
+    Entry::from(File { digest: Digest([0xd1; 32]), size: 5, mode: 0o644, modified: time() })
 }
 
 fn link() -> Entry {
-    Entry::Link(Symlink { target: b"notes.txt".as_slice().into(), modified: time() })
+    Entry::from(Symlink { target: b"notes.txt".as_slice().into(), modified: time() })
 }
 
 fn trash_name() -> TrashName {

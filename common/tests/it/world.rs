@@ -16,7 +16,7 @@ pub(crate) fn path(text: &str) -> RelPath {
 }
 
 pub(crate) fn file(content: &str, mode: u32, seconds: i64) -> Entry {
-    Entry::File(File {
+    Entry::from(File {
         digest: Digest::of(content.as_bytes()),
         size: content.len() as u64,
         mode,
@@ -26,7 +26,7 @@ pub(crate) fn file(content: &str, mode: u32, seconds: i64) -> Entry {
 
 pub(crate) fn link(target: &str, seconds: i64) -> Entry {
     let modified = Timestamp { seconds, nanos: 0 };
-    Entry::Link(Link { target: target.as_bytes().into(), modified })
+    Entry::from(Link { target: target.as_bytes().into(), modified })
 }
 
 pub(crate) fn dir(mode: u32) -> Entry {

@@ -104,7 +104,7 @@ fn create(id: u64, path: &str, content: &str) -> PeerMessage {
         modified: Timestamp { seconds: 1, nanos: 0 },
     };
     let path = RelPath::new(path).expect("a path");
-    let change = Change { path, before: None, after: Some(Entry::File(file)), copy: None };
+    let change = Change { path, before: None, after: Some(Entry::from(file)), copy: None };
     PeerMessage::Order(Order::Commit {
         id: OrderId(id),
         operation: Operation::Change(change),

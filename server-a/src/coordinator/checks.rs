@@ -196,6 +196,9 @@ impl Coordinator {
             self.checks.fresh = Some(self.found(None, CheckEnd::Unknown(why)));
             return;
         }
+        self.archive.pack();
+        self.seen.a.pack();
+        self.seen.b.pack();
         let run = Run::new(self.now.moment, self.checks.motion, all);
         self.checks.run = Some(run);
         self.ask_both(out);

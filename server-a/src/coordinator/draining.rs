@@ -446,7 +446,7 @@ fn wanted(now: Option<&Entry>, edit: &HeldEdit) -> Option<Entry> {
             if before.mode == after.mode
                 && (now.digest == before.digest || now.digest == after.digest) =>
         {
-            Some(Entry::File(File { mode: now.mode, ..after.clone() }))
+            Some(Entry::from(File { mode: now.mode, ..**after }))
         }
         (_, _, after) => after.clone(),
     }

@@ -76,7 +76,12 @@ impl Coordinator {
     fn inventoried(&mut self, side: Side, out: &mut Vec<Action>) {
         let arrived = std::mem::take(&mut self.arriving[side]);
         self.checks.moved();
-        let tree: Tree = arrived.tree.into_iter().collect();
+        let mut tree: Tree = arrived.tree.into_iter().collect();
+        // What A's replica knows is in this memory already; the others have what is equal from it.
+        match side {
+            Side::A => self.archive = std::mem::take(&mut self.archive).sharing(&tree),
+            Side::B => tree = tree.sharing(&self.seen.a),
+        }
         let lost = self.lost_at(&tree, &arrived.problems);
         let old = std::mem::replace(&mut self.seen[side], tree);
         for (path, _) in old.iter().filter(|(path, _)| self.seen[side].get(path).is_none()) {
@@ -182,7 +187,10 @@ impl Coordinator {
 
     /// A row of a side is otherwise now; whoever waited for that may go on.
     pub(super) fn put_row(&mut self, side: Side, path: &RelPath, entry: Option<Entry>) {
-        self.seen[side].set(path, entry);
+        match side {
+            Side::A => self.seen.a.set(path, entry),
+            Side::B => self.seen.b.set_as(&self.seen.a, path, entry),
+        };
         self.checks.moved();
         self.wake_parked(path);
     }

@@ -343,7 +343,7 @@ impl Coordinator {
         let is_file = |entry: &Option<Entry>| u64::from(entry.as_ref().is_some_and(is_a_file));
         self.checks.moved();
         self.copies.remove(path);
-        let old = self.archive.set(path, entry.clone());
+        let old = self.archive.set_as(&self.seen.a, path, entry.clone());
         self.stored.entry(path.clone()).or_insert_with(|| old.clone());
         self.files = self.files + is_file(&entry) - is_file(&old);
         self.unsaved.archive.push(ArchiveRow { path: path.clone(), entry, source });

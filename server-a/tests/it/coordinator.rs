@@ -182,7 +182,7 @@ fn an_edit_of_what_the_other_side_renames_follows_it() {
 fn metadata_and_content_do_not_conflict() {
     let mut world = agreed(&["f"]);
     let Some(Entry::File(old)) = world.sides.a.entry(&path("f")).cloned() else { panic!() };
-    world.sides.a.modify(&path("f"), Entry::File(File { mode: 0o755, ..old }));
+    world.sides.a.modify(&path("f"), Entry::from(File { mode: 0o755, ..*old }));
     write(&mut world, B, "f", "edited");
     world.settle();
     assert_equal(&world);

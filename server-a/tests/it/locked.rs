@@ -227,7 +227,7 @@ fn an_edit_of_a_goes_to_b_unless_b_has_edits_of_its_own() {
     let Some(Entry::File(now)) = world.sides.b.entry(&path("f")).cloned() else { panic!() };
     let mut modified = now.modified;
     modified.seconds += 1;
-    world.sides.b.modify(&path("f"), Entry::File(File { modified, ..now }));
+    world.sides.b.modify(&path("f"), Entry::from(File { modified, ..*now }));
     world.settle();
     assert!(held(&mut world).is_empty());
     write(&mut world, A, "f", "again from A");

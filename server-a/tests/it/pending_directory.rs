@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::locks_overlap::{at, path};
 
 pub(crate) fn file(content: &[u8]) -> Entry {
-    Entry::File(File {
+    Entry::from(File {
         digest: Digest::of(content),
         size: content.len() as u64,
         mode: 0o644,
@@ -71,7 +71,7 @@ fn edits_come_back_in_order_with_their_content() {
         put(&directory, seq, content);
     }
     directory.put(&edit(11, None), &mut std::io::empty()).expect("a deletion is held");
-    let link = Entry::Link(common::entry::Link { target: (*b"away").into(), modified: at(0) });
+    let link = Entry::from(common::entry::Link { target: (*b"away").into(), modified: at(0) });
     let change = HeldEdit { before: Some(link.clone()), after: Some(link), ..edit(12, None) };
     directory.put(&change, &mut std::io::empty()).expect("a link is held");
     drop(directory);

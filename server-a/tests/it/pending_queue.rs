@@ -72,7 +72,7 @@ fn the_limits_count_what_is_held_and_what_is_under_way() {
 #[test]
 fn an_edit_is_named_by_what_it_does() {
     let chmod = match file(b"a") {
-        Entry::File(file) => Entry::File(common::entry::File { mode: 0o600, ..file }),
+        Entry::File(file) => Entry::from(common::entry::File { mode: 0o600, ..*file }),
         other => other,
     };
     for (before, after, op) in [

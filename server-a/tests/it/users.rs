@@ -125,7 +125,7 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
         17 => {
             let Some(Entry::File(f)) = there else { return };
             let modified = Timestamp { seconds, nanos: 1 };
-            replica.modify(&at, Entry::File(File { modified, ..f }));
+            replica.modify(&at, Entry::from(File { modified, ..*f }));
             "touched"
         }
         // Another kind takes the name.
@@ -139,7 +139,7 @@ pub(crate) fn edit(world: &mut World, side: Side, rng: &mut Rng, account: &mut A
             account.supersede(there.as_ref());
             let modified = Timestamp { seconds, nanos: 2 };
             // Whether it lives on is not for this copy to say: it may be no change at all.
-            replica.put(&at, Some(Entry::File(File { modified, ..file })));
+            replica.put(&at, Some(Entry::from(File { modified, ..file })));
             "copied to"
         }
         _ => return,
@@ -157,7 +157,7 @@ fn some_file(replica: &Replica, rng: &mut Rng) -> Option<File> {
 fn with_other_mode(entry: Entry) -> Option<Entry> {
     let toggled = |mode: u32| mode ^ 0o050;
     match entry {
-        Entry::File(f) => Some(Entry::File(File { mode: toggled(f.mode), ..f })),
+        Entry::File(f) => Some(Entry::from(File { mode: toggled(f.mode), ..*f })),
         Entry::Dir { mode } => Some(Entry::Dir { mode: toggled(mode) }),
         Entry::Link(_) => None,
     }

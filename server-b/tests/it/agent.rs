@@ -96,7 +96,7 @@ async fn an_order_is_carried_out_once_and_its_outcome_told() {
         assert_eq!(a.inventory().await, [path("old")]);
         let modified = Timestamp { seconds: 1_000_000_000, nanos: 5 };
         let file = File { digest: Digest::of(b"new"), size: 3, mode: 0o640, modified };
-        let after = Some(Entry::File(file));
+        let after = Some(Entry::from(file));
         let change = Change { path: path("new"), before: None, after: after.clone(), copy: None };
         for round in [1, 2] {
             a.order(Order::Commit {
