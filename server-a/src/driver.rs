@@ -75,6 +75,7 @@ fn drive(mut driver: Driver, post: &Receiver<Mail>) {
         };
         for mail in std::iter::once(first).chain(post.try_iter()).take(EVENTS_AT_ONCE) {
             let Mail::Event(event, sent) = mail else {
+                driver.coordinator.end(&mut actions);
                 driver.carry_out_all(&mut actions, |_| {});
                 return;
             };

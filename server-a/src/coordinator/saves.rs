@@ -16,6 +16,9 @@ use super::{Coordinator, desk};
 use crate::pending::queue::HeldEdit;
 use crate::underway::Trail;
 
+/// Saves under way at once: one that is written, and one that is next.
+const SAVES_MAX: usize = 2;
+
 /// How long to wait before saving again what could not be made durable, in milliseconds.
 const PROVE_MS: u64 = 5_000;
 
@@ -45,6 +48,20 @@ impl Coordinator {
         if kept && !self.desk.has_unsaved() {
             return;
         }
+        // What comes meanwhile leaves together when one of these is over.
+        if self.saves.len() < SAVES_MAX {
+            self.save(out);
+        }
+    }
+
+    /// The server stops: what has been agreed on and not been sent is saved, too.
+    pub fn end(&mut self, out: &mut Vec<Action>) {
+        if !self.unsaved.archive.is_empty() {
+            self.save(out);
+        }
+    }
+
+    fn save(&mut self, out: &mut Vec<Action>) {
         self.save_at = None;
         let mut batch = std::mem::take(&mut self.unsaved);
         self.put_off(&mut batch);

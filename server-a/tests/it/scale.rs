@@ -11,7 +11,7 @@ use common::time::{Moment, Timestamp};
 use common::tree::Tree;
 use common::wire::message::{Observation, Order, Peer, ReplicaId, Report, Row};
 use server_a::broken::Broken;
-use server_a::coordinator::action::Action;
+use server_a::coordinator::action::{Action, Batch};
 use server_a::coordinator::event::{Event, Now};
 use server_a::coordinator::{Coordinator, Remembered};
 use server_a::locks::LockTable;
@@ -26,6 +26,8 @@ struct Obedient {
     todo: VecDeque<(Side, Order)>,
     commits: u64,
     actions: u64,
+    /// What is to be saved, if the saver has yet to say of anything that it is.
+    unanswered: Option<Vec<Batch>>,
 }
 
 impl Obedient {
@@ -40,7 +42,8 @@ impl Obedient {
             epoch: 1,
             limits: Limits { files_min: u64::MAX, ..Limits::default() },
         });
-        let mut world = Obedient { coordinator, todo: VecDeque::new(), commits: 0, actions: 0 };
+        let todo = VecDeque::new();
+        let mut world = Obedient { coordinator, todo, commits: 0, actions: 0, unanswered: None };
         world.tell(Event::PeerUp(ReplicaId(1), None, None));
         for (side, rows) in [(Side::A, a), (Side::B, b)] {
             for part in rows.chunks(1000) {
@@ -58,11 +61,16 @@ impl Obedient {
         let now = Now { moment: Moment(1), wall: Timestamp::default() };
         let mut out = Vec::new();
         self.coordinator.handle(now, event, &mut out);
-        self.actions += out.len() as u64;
-        for action in out {
-            match action {
-                Action::Order(side, order) => self.todo.push_back((side, order)),
-                Action::Save(id, _) => self.tell(Event::Saved(id, Ok(()))),
+        self.carry_out(out);
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>) {
+        self.actions += actions.len() as u64;
+        for action in actions {
+            match (action, &mut self.unanswered) {
+                (Action::Order(side, order), _) => self.todo.push_back((side, order)),
+                (Action::Save(_, batch), Some(batches)) => batches.push(batch),
+                (Action::Save(id, _), None) => self.tell(Event::Saved(id, Ok(()))),
                 _ => {}
             }
         }
@@ -116,6 +124,25 @@ fn a_first_contact_decides_what_differs_and_nothing_twice_over() {
     assert!(decisions <= 3 * 20_000, "{decisions}");
     // What is written down of an order counts as well.
     assert!(world.actions <= 8 * 20_000, "{}", world.actions);
+}
+
+#[test]
+fn what_comes_while_saves_are_under_way_is_saved_together_and_at_the_end() {
+    let a = rows((0..1000).map(|n| format!("only-a-{n:06}")));
+    let mut world = Obedient::new(Tree::default(), &a, &[]);
+    world.unanswered = Some(Vec::new());
+    world.run();
+    let rows = |world: &Obedient| {
+        let batches = world.unanswered.iter().flatten();
+        batches.map(|batch| batch.archive.len()).collect::<Vec<_>>()
+    };
+    assert_eq!(world.commits, 1000);
+    assert!(rows(&world).len() <= 2, "{:?}", rows(&world));
+    let mut out = Vec::new();
+    world.coordinator.end(&mut out);
+    world.carry_out(out);
+    assert!(rows(&world).len() <= 3, "{:?}", rows(&world));
+    assert_eq!(rows(&world).iter().sum::<usize>(), 1000);
 }
 
 fn directory(children: usize) -> Vec<(RelPath, Entry)> {
