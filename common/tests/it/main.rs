@@ -13,6 +13,8 @@ mod disk;
 mod disk_cases;
 mod disk_commit;
 mod documents;
+mod fuzz;
+mod fuzzing;
 mod merkle;
 mod observed;
 mod observer_barrier;

@@ -1,0 +1,26 @@
+//! The fuzz targets, which are written beside the tests of what they try.
+#![allow(dead_code, reason = "the short run is for `cargo test`")]
+
+#[path = "../../../common/tests/it/fuzz/mod.rs"]
+mod common_targets;
+#[path = "../../../common/tests/it/fuzzing.rs"]
+mod fuzzing;
+
+/// Runs a target.
+///
+/// # Panics
+/// When there is no such target, or a law is broken.
+pub fn run(name: &str, bytes: &[u8]) {
+    let all = common_targets::TARGETS.iter();
+    let target = all.copied().find(|target| target.name == name);
+    (target.expect("a target of this name").run)(bytes);
+    #[cfg(feature = "planted")]
+    planted(bytes);
+}
+
+/// Nobody finds this by chance.
+#[cfg(feature = "planted")]
+fn planted(bytes: &[u8]) {
+    let number = bytes.get(4..12).and_then(|part| part.try_into().ok()).map(u64::from_be_bytes);
+    assert!(!(bytes.starts_with(b"l3") && number == Some(0x6d61_6769_6320_3137)), "planted");
+}
