@@ -133,8 +133,11 @@ impl Dice {
 
 fn mutant(parents: &[&Vec<u8>], dice: &mut Dice) -> Vec<u8> {
     let mut bytes = parents[dice.below(parents.len())].clone();
-    for _ in 0..=dice.below(5) {
-        let at = dice.below(bytes.len() + 1);
+    let most = [1, 1, 2, 6][dice.below(4)];
+    for _ in 0..=dice.below(most) {
+        // What decides stands at the beginning, as a rule.
+        let most = if dice.below(2) == 0 { bytes.len().min(24) } else { bytes.len() };
+        let at = dice.below(most + 1);
         let end = (at + 1 + dice.below(16)).min(bytes.len()).max(at);
         match dice.below(9) {
             0 if at < bytes.len() => bytes[at] ^= 1 << dice.below(8),

@@ -11,13 +11,22 @@ use common::wire::message::{Hello, PeerMessage, Reception};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::edited::edited;
 use crate::fuzzing::{Target, byte};
 
-/// Which type, then its CBOR.
+/// Which type, then its CBOR; with the highest bit set, edits of it in between.
 pub(crate) const TARGET: Target = Target { name: "messages", run, seeds, mutants: 6000 };
 
-fn run(mut bytes: &[u8]) -> bool {
-    match byte(&mut bytes) % 6 {
+fn run(bytes: &[u8]) -> bool {
+    let made;
+    let mut bytes = bytes;
+    let sort = byte(&mut bytes);
+    if sort & 0x80 != 0 {
+        let Some(edited) = edited(&mut bytes) else { return false };
+        made = edited;
+        bytes = &made;
+    }
+    match sort % 0x80 % 6 {
         0 => is_itself::<PeerMessage>(bytes),
         1 => is_itself::<Request>(bytes),
         2 => is_itself::<Answer>(bytes),
@@ -46,7 +55,7 @@ fn sort(name: &str) -> u8 {
     }
 }
 
-/// The frozen frames.
+/// The frozen frames, and the same with edits that change little.
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/wire");
     let mut seeds = Vec::new();
@@ -61,6 +70,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         };
         let frame: Vec<u8> = digits.chunks(2).map(byte).collect();
         seeds.push([&[sort(&name)], &frame[4..]].concat());
+        seeds.push([&[sort(&name) | 0x80, 2, 3, 12, 0, 5, 12, 1], &frame[4..]].concat());
     }
     seeds.sort();
     seeds

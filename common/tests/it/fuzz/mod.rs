@@ -3,6 +3,7 @@
 use crate::fuzzing::{Target, short};
 
 pub(crate) mod deltas;
+pub(crate) mod edited;
 pub(crate) mod frames;
 pub(crate) mod intents;
 pub(crate) mod messages;
@@ -13,6 +14,7 @@ pub(crate) mod staged;
 pub(crate) mod stores;
 
 /// All of them, for whoever runs them by name.
+#[allow(dead_code, reason = "only bench/fuzz asks by name")]
 pub(crate) const TARGETS: &[&Target] = &[
     &deltas::TARGET,
     &frames::TARGET,
