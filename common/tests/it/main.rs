@@ -9,6 +9,7 @@
 mod arrows;
 mod coverage;
 mod delta_round_trip;
+mod dependencies;
 mod disk;
 mod disk_cases;
 mod disk_commit;
