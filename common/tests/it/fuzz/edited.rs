@@ -9,12 +9,19 @@ use crate::fuzzing::byte;
 const NUMBERS: [i128; 8] =
     [0, -1, 255, 1 << 31, u32::MAX as i128, i64::MIN as i128, u64::MAX as i128, 1 << 63];
 
+/// What is larger is edited no more, in bytes.
+const BYTES_MAX: usize = 16 * 1024;
+
 /// Edits, each of a place, a deed and an amount, after their number; then CBOR. `None`: it is none.
 pub(crate) fn edited(bytes: &mut &[u8]) -> Option<Vec<u8>> {
     let count = byte(bytes) % 8;
     let edits: Vec<[u8; 3]> = (0..count).map(|_| [(); 3].map(|()| byte(bytes))).collect();
     let mut value: Value = ciborium::from_reader(*bytes).ok()?;
     for [place, deed, amount] in edits {
+        // Repeated often enough, anything is too large for any memory.
+        if weight(&value) > BYTES_MAX {
+            break;
+        }
         let all = count_of(&value);
         let other = nth(&mut value, &mut (usize::from(amount) % all))?.clone();
         let at = nth(&mut value, &mut (usize::from(place) % all))?;
@@ -63,6 +70,17 @@ fn edit(at: &mut Value, deed: u8, amount: usize, other: Value) {
         (11, _) => Value::Float(f64::from_bits((amount as u64) << 52)),
         (_, old) => old,
     };
+}
+
+fn weight(value: &Value) -> usize {
+    1 + match value {
+        Value::Bytes(bytes) => bytes.len(),
+        Value::Text(text) => text.len(),
+        Value::Array(items) => items.iter().map(weight).sum(),
+        Value::Map(fields) => fields.iter().map(|(_, value)| weight(value)).sum(),
+        Value::Tag(_, inner) => weight(inner),
+        _ => 8,
+    }
 }
 
 fn count_of(value: &Value) -> usize {
