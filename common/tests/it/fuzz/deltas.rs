@@ -10,10 +10,10 @@ use common::wire::message::Chunk;
 use crate::fuzzing::{Target, byte, number};
 
 /// Two hostile recipes; or blocks of two honest contents.
-pub(crate) const TARGET: Target = Target { name: "deltas", run, seeds, mutants: 150 };
+pub(crate) const TARGET: Target = Target { name: "deltas", run, seeds, mutants: 300 };
 
 /// Honest contents are so many blocks at most.
-const BLOCKS_MAX: usize = 48;
+const BLOCKS_MAX: usize = 24;
 
 fn run(mut bytes: &[u8]) -> bool {
     match byte(&mut bytes) % 2 {
@@ -70,7 +70,7 @@ fn hostile(mut bytes: &[u8]) -> bool {
 fn content(blocks: &[u8]) -> Vec<u8> {
     let mut content = Vec::new();
     for block in blocks.iter().take(BLOCKS_MAX) {
-        let length = 512 << (block & 7);
+        let length = 256 << (block & 7);
         if *block < 8 {
             content.resize(content.len() + length, 0);
             continue;
@@ -86,7 +86,7 @@ fn content(blocks: &[u8]) -> Vec<u8> {
 
 fn honest(mut bytes: &[u8]) -> bool {
     let split = usize::from(byte(&mut bytes)).min(bytes.len());
-    let step = 1 + usize::from(byte(&mut bytes)) * 251;
+    let step = 100 + usize::from(byte(&mut bytes)) * 251;
     let (old, new) = bytes.split_at(split.min(bytes.len()));
     let (old, new) = (content(old), content(new));
     let target = chunks_of(new.as_slice()).expect("memory can be read");
