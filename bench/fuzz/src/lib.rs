@@ -18,13 +18,4 @@ pub fn run(name: &str, bytes: &[u8]) {
     let all = [common_targets::TARGETS, server_a_targets::TARGETS, client_targets::TARGETS];
     let target = all.into_iter().flatten().find(|target| target.name == name);
     (target.expect("a target of this name").run)(bytes);
-    #[cfg(feature = "planted")]
-    planted(bytes);
-}
-
-/// Nobody finds this by chance.
-#[cfg(feature = "planted")]
-fn planted(bytes: &[u8]) {
-    let number = bytes.get(4..12).and_then(|part| part.try_into().ok()).map(u64::from_be_bytes);
-    assert!(!(bytes.starts_with(b"l3") && number == Some(0x6d61_6769_6320_3137)), "planted");
 }
