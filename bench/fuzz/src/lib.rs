@@ -1,12 +1,12 @@
 //! The fuzz targets, which are written beside the tests of what they try.
 #![allow(dead_code, unused_imports, reason = "the short run is for `cargo test`")]
 
+#[path = "../../../lab3-client/tests/it/fuzz/mod.rs"]
+mod client_targets;
 #[path = "../../../common/tests/it/fuzz/mod.rs"]
 mod common_targets;
 #[path = "../../../common/tests/it/fuzzing.rs"]
 mod fuzzing;
-#[path = "../../../lab3-client/tests/it/fuzz/mod.rs"]
-mod client_targets;
 #[path = "../../../server-a/tests/it/fuzz/mod.rs"]
 mod server_a_targets;
 
