@@ -13,5 +13,5 @@
 
 pub mod asker;
 pub mod giver;
-mod packing;
+pub mod packing;
 pub mod remote;

@@ -21,7 +21,8 @@ pub(super) fn is_far(round: Option<Duration>) -> bool {
 }
 
 /// Packs a piece, if that saves an eighth of it.
-pub(super) fn pack(given: Given) -> Given {
+#[must_use]
+pub fn pack(given: Given) -> Given {
     match given {
         Given::Piece(bytes) if (BYTES_MIN..=PIECE_BYTES_MAX).contains(&bytes.len()) => {
             let packed = lz4_flex::block::compress(&bytes);
@@ -36,7 +37,8 @@ pub(super) fn pack(given: Given) -> Given {
 }
 
 /// Unpacks a piece. One that does not hold what it says is no piece.
-pub(super) fn unpack(given: Given) -> Given {
+#[must_use]
+pub fn unpack(given: Given) -> Given {
     let Given::Packed { bytes, length } = given else { return given };
     let length = usize::try_from(length).unwrap_or(usize::MAX);
     if length > PIECE_BYTES_MAX {

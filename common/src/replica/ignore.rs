@@ -21,6 +21,8 @@ use crate::replica::stamp::Stamp;
 pub const IGNORE_FILE: &[u8] = b".lab3ignore";
 /// Larger files with patterns are not patterns.
 pub const IGNORE_BYTES_MAX: u64 = 1024 * 1024;
+/// Patterns that are tried as one automaton.
+const TOGETHER: usize = 4096;
 
 /// The patterns of a tree.
 #[derive(Debug, Default)]
@@ -33,7 +35,19 @@ pub struct Patterns {
 struct Rules {
     stamp: Stamp,
     text: Vec<u8>,
-    parsed: Gitignore,
+    /// The patterns in their order: as many together as can be.
+    parsed: Vec<Gitignore>,
+}
+
+impl Rules {
+    /// What the last pattern says that says something.
+    fn matched(&self, path: &Path, is_dir: bool) -> Option<bool> {
+        self.parsed.iter().rev().find_map(|part| match part.matched(path, is_dir) {
+            Match::Ignore(_) => Some(true),
+            Match::Whitelist(_) => Some(false),
+            Match::None => None,
+        })
+    }
 }
 
 impl Patterns {
@@ -54,7 +68,7 @@ impl Patterns {
 
     /// The file with this stamp cannot be read: what it said before stands.
     pub fn keep(&mut self, directory: &Place, stamp: Stamp) {
-        let nothing = || Rules { stamp, text: Vec::new(), parsed: Gitignore::empty() };
+        let nothing = || Rules { stamp, text: Vec::new(), parsed: Vec::new() };
         self.by_directory.entry(directory.clone()).or_insert_with(nothing).stamp = stamp;
     }
 
@@ -112,10 +126,8 @@ impl Patterns {
                     Some(directory) => &path.as_bytes()[directory.as_bytes().len() + 1..],
                     None => path.as_bytes(),
                 };
-                match rules.parsed.matched(Path::new(OsStr::from_bytes(below)), is_dir) {
-                    Match::Ignore(_) => return true,
-                    Match::Whitelist(_) => return false,
-                    Match::None => {}
+                if let Some(said) = rules.matched(Path::new(OsStr::from_bytes(below)), is_dir) {
+                    return said;
                 }
             }
             match directory {
@@ -126,18 +138,31 @@ impl Patterns {
     }
 }
 
-fn parse(directory: &Place, content: &[u8]) -> Gitignore {
-    let mut builder = GitignoreBuilder::new("");
+fn parse(directory: &Place, content: &[u8]) -> Vec<Gitignore> {
     let text = String::from_utf8_lossy(content);
-    for line in text.strip_prefix('\u{feff}').unwrap_or(&text).lines() {
+    let lines: Vec<&str> = text.strip_prefix('\u{feff}').unwrap_or(&text).lines().collect();
+    lines.chunks(TOGETHER).flat_map(|lines| together(directory, lines)).collect()
+}
+
+/// Patterns as one automaton, or as a few when they are too large for one.
+fn together(directory: &Place, lines: &[&str]) -> Vec<Gitignore> {
+    let mut builder = GitignoreBuilder::new("");
+    for line in lines {
         if let Err(error) = builder.add_line(None, line) {
             tracing::warn!(?directory, line, %error, "a pattern is not understood");
         }
     }
-    builder.build().unwrap_or_else(|error| {
-        tracing::warn!(?directory, %error, "the patterns are not understood");
-        Gitignore::empty()
-    })
+    match builder.build() {
+        Ok(parsed) => vec![parsed],
+        Err(_) if lines.len() > 1 => {
+            let (first, last) = lines.split_at(lines.len() / 2);
+            [together(directory, first), together(directory, last)].concat()
+        }
+        Err(error) => {
+            tracing::warn!(?directory, ?lines, %error, "a pattern is not understood");
+            Vec::new()
+        }
+    }
 }
 
 #[cfg(test)]

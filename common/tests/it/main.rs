@@ -9,10 +9,15 @@
 mod arrows;
 mod coverage;
 mod delta_round_trip;
+mod dependencies;
 mod disk;
 mod disk_cases;
 mod disk_commit;
 mod documents;
+mod fuzz;
+mod fuzz_programs;
+mod fuzzing;
+mod ignore_long;
 mod merkle;
 mod observed;
 mod observer_barrier;

@@ -32,6 +32,10 @@ mod fire_crash;
 mod fire_crowd;
 mod fire_history;
 mod fire_watch;
+mod fuzz;
+#[path = "../../../common/tests/it/fuzzing.rs"]
+#[allow(dead_code, reason = "not all targets need all of it")]
+mod fuzzing;
 mod golden;
 mod guards;
 mod hostile;

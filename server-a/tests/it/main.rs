@@ -20,6 +20,10 @@ mod disk;
 mod durable;
 mod fire_steps;
 mod following;
+mod fuzz;
+#[path = "../../../common/tests/it/fuzzing.rs"]
+#[allow(dead_code, reason = "not all targets need all of it")]
+mod fuzzing;
 mod journal;
 mod kept;
 mod kept_simulation;
