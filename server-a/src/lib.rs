@@ -20,6 +20,7 @@ mod mail;
 mod notes;
 mod peer;
 pub mod pending;
+pub mod roles;
 mod saver;
 pub mod timing;
 pub mod underway;
@@ -35,7 +36,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use common::exchange::asker::Asker;
 use common::exchange::giver::Giver;
-use common::options::{ReplicaOptions, only_loopback};
+use common::identity::Identity;
+use common::options::ReplicaOptions;
 use common::reconcile::safety::Limits;
 use common::replica::service::{Claimed, Replica, Settings};
 use common::side::Side;
@@ -62,8 +64,10 @@ pub struct Config {
     pub directory: PathBuf,
     /// Where to wait for clients.
     pub listen: SocketAddr,
-    /// Where server B waits.
-    pub peer: SocketAddr,
+    /// Where server B waits, `HOST:PORT`.
+    pub peer: String,
+    /// Where the identity lies; the user's own when absent.
+    pub identity: Option<PathBuf>,
     /// How the directory is cared for.
     pub replica: ReplicaOptions,
     /// When to halt.
@@ -80,7 +84,7 @@ pub struct Config {
 pub fn run_until_stopped(config: Config) -> Result<()> {
     common::sys::keep_one_heap();
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let peer = config.peer;
+    let peer = config.peer.clone();
     let _within = runtime.enter();
     runtime.block_on(run(config, common::stop::signalled()?, |address, directory| {
         common::stop::end_on_panic();
@@ -98,7 +102,8 @@ pub async fn run(
     stop: impl Future<Output = ()>,
     ready: impl FnOnce(SocketAddr, String),
 ) -> Result<()> {
-    let (listen, peer) = (only_loopback(config.listen)?, only_loopback(config.peer)?);
+    let (listen, peer) = (config.listen, config.peer.clone());
+    let identity = Arc::new(Identity::open(config.identity.as_deref())?);
     let (mail, post) = channel();
     let asker = Arc::new(Asker::default());
     let opening = {
@@ -111,6 +116,7 @@ pub async fn run(
         .await
         .with_context(|| format!("cannot listen at {listen}: choose another with `--listen`"))?;
     let address = listener.local_addr().context("cannot learn the bound address")?;
+    let local = clients::listen_locally(address, identity.id()).await;
     let giver = Arc::new(Giver::start(replica.reader()).context("cannot start a thread")?);
     let desk = Arc::new(clients::Desk::default());
     let link = Arc::new(peer::Link::default());
@@ -145,11 +151,19 @@ pub async fn run(
         move |event: Event| drop(mail.send(Mail::now(event)))
     };
     let tell = events(&mail);
-    let dialling = peer::dial(peer, replica.clone(), link.clone(), asker.clone(), giver, tell);
+    let dialling = peer::dial(
+        peer,
+        identity.clone(),
+        replica.clone(),
+        link.clone(),
+        asker.clone(),
+        giver,
+        tell,
+    );
     let mut dialled = JoinSet::new();
     dialled.spawn(dialling);
     let end = tokio::select! {
-        end = clients::serve(listener, desk, events(&mail)) => end,
+        end = clients::Door::new(identity, desk, events(&mail)).serve(listener, local) => end,
         Some(end) = dialled.join_next() => {
             end.context("dialling was cut short")?.map(|never| match never {})
         }

@@ -77,7 +77,9 @@ impl Reader {
         let path = format!("{}:{}", binaries.display(), std::env::var("PATH").expect("a path"));
         let mut command = Command::new("bash");
         command.args(["-euo", "pipefail", "-c", script]).current_dir(directory);
-        command.env("PATH", path).env("TZ", "UTC").env("LAB3_HOLDER", "anna@bakery");
+        command.env("PATH", path).env("TZ", "UTC").env("USER", "anna");
+        command.env("LAB3_IDENTITY", self.folder.path().join("identity"));
+        command.env("XDG_RUNTIME_DIR", self.folder.path());
         command.env("LAB3_CACHE_DIR", self.folder.path().join("cache"));
         if let Some(server) = &self.server {
             command.env("LAB3_SERVER", server);
@@ -205,6 +207,7 @@ fn compare(block: &str, shown: &str, said: &str) {
 fn words(line: &str) -> Vec<String> {
     let either_side = line.contains("notes.");
     let word = |word: &str| match word {
+        _ if word.starts_with("anna@") => "anna".to_owned(),
         _ if word.contains(".conflict-") => "conflict".to_owned(),
         _ if is_digest(word.trim_end_matches(',')) => "digest".to_owned(),
         "A" | "B" if either_side => "side".to_owned(),

@@ -7,12 +7,14 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use common::identity::Identity;
 use common::side::{PerSide, Side};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::fake_a::{Ran, run};
+use crate::people::{People, SERVERS};
 use crate::server::{Port, Server, binary, until};
 use crate::trees::{self, Node};
 
@@ -31,6 +33,8 @@ pub(crate) struct System {
     pub(crate) port_b: u16,
     /// Who runs server B, if not who runs the test.
     pub(crate) user_b: Option<u32>,
+    /// Whose identities there are.
+    pub(crate) people: People,
     /// A command with its arguments through which a server is started: `env TZ=Asia/Tokyo`.
     pub(crate) through: PerSide<Vec<String>>,
     _ports: [Port; 2],
@@ -45,6 +49,7 @@ impl System {
         for name in ["a", "b", "cache", "logs"] {
             DirBuilder::new().mode(0o755).create(dir.path().join(name)).expect("a directory");
         }
+        let people = People::new();
         let ports = [Port::free(), Port::free()];
         let [port_a, port_b] = [ports[0].number, ports[1].number];
         System {
@@ -58,6 +63,7 @@ impl System {
             port_a,
             port_b,
             user_b: None,
+            people,
             through: PerSide::default(),
             _ports: ports,
             dir,
@@ -111,6 +117,7 @@ impl System {
         let mut command = self.program(Side::A, binary("server-a"));
         command.arg(&self.a).args(["--listen", &format!("127.0.0.1:{}", self.port_a)]);
         command.args(["--peer", &format!("127.0.0.1:{}", self.peer)]).args(&self.options_a);
+        self.at_home(&mut command, &self.people.place(SERVERS));
         command
     }
 
@@ -127,7 +134,22 @@ impl System {
         };
         command.arg(&self.b).args(["--listen", &format!("127.0.0.1:{}", self.port_b)]);
         command.args(&self.options_b);
+        let identity = match self.user_b {
+            None => self.people.place(SERVERS),
+            Some(id) => self.people.of_user(id),
+        };
+        self.at_home(&mut command, &identity);
         command
+    }
+
+    /// The identity of the servers.
+    pub(crate) fn identity(&self) -> Identity {
+        self.people.identity(SERVERS)
+    }
+
+    /// Lets a program know nothing of who runs the test.
+    pub(crate) fn at_home(&self, command: &mut Command, identity: &Path) {
+        command.env("LAB3_IDENTITY", identity).env("XDG_RUNTIME_DIR", self.people.run());
     }
 
     fn program(&self, side: Side, binary: PathBuf) -> Command {
@@ -206,8 +228,8 @@ impl System {
             .env("TZ", "UTC")
             .env("LAB3_SERVER", format!("127.0.0.1:{}", self.port_a))
             .env("LAB3_CACHE_DIR", self.dir.path().join("cache").join(holder))
-            .env("LAB3_HOLDER", holder)
             .stdin(Stdio::null());
+        self.at_home(&mut command, &self.people.client(holder));
         command
     }
 
