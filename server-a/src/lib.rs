@@ -41,6 +41,7 @@ use common::options::ReplicaOptions;
 use common::reconcile::safety::Limits;
 use common::replica::service::{Claimed, Replica, Settings};
 use common::side::Side;
+use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::task::{JoinSet, spawn_blocking};
 use tracing::warn;
@@ -102,7 +103,6 @@ pub async fn run(
     stop: impl Future<Output = ()>,
     ready: impl FnOnce(SocketAddr, String),
 ) -> Result<()> {
-    let (listen, peer) = (config.listen, config.peer.clone());
     let identity = Arc::new(Identity::open(config.identity.as_deref())?);
     let (mail, post) = channel();
     let asker = Arc::new(Asker::default());
@@ -112,10 +112,7 @@ pub async fn run(
     };
     let Opened { replica, remembered, pending, underway } =
         opening.await.context("the replica's start was cut short")??;
-    let listener = common::takeover::listen(listen)
-        .await
-        .with_context(|| format!("cannot listen at {listen}: choose another with `--listen`"))?;
-    let address = listener.local_addr().context("cannot learn the bound address")?;
+    let (listener, address) = listen_at(config.listen).await?;
     let local = clients::listen_locally(address, identity.id()).await;
     let giver = Arc::new(Giver::start(replica.reader()).context("cannot start a thread")?);
     let desk = Arc::new(clients::Desk::default());
@@ -150,18 +147,10 @@ pub async fn run(
         let mail = mail.clone();
         move |event: Event| drop(mail.send(Mail::now(event)))
     };
+    let at = peer::At { address: config.peer, identity: identity.clone() };
     let tell = events(&mail);
-    let dialling = peer::dial(
-        peer,
-        identity.clone(),
-        replica.clone(),
-        link.clone(),
-        asker.clone(),
-        giver,
-        tell,
-    );
     let mut dialled = JoinSet::new();
-    dialled.spawn(dialling);
+    dialled.spawn(peer::dial(at, replica.clone(), link.clone(), asker.clone(), giver, tell));
     let end = tokio::select! {
         end = clients::Door::new(identity, desk, events(&mail)).serve(listener, local) => end,
         Some(end) = dialled.join_next() => {
@@ -172,6 +161,14 @@ pub async fn run(
     drop(mail.send(Mail::Stop));
     ending::wind_up([driving, saving, writing], &link, dialled, &asker, replica).await?;
     end
+}
+
+async fn listen_at(listen: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+    let listener = common::takeover::listen(listen)
+        .await
+        .with_context(|| format!("cannot listen at {listen}: choose another with `--listen`"))?;
+    let address = listener.local_addr().context("cannot learn the bound address")?;
+    Ok((listener, address))
 }
 
 fn begin_journal(

@@ -126,11 +126,16 @@ impl Link {
     }
 }
 
+/// Where B is, and who we are to it.
+pub(crate) struct At {
+    pub(crate) address: String,
+    pub(crate) identity: Arc<Identity>,
+}
+
 /// Dials B until the server stops. Ends only when B's directory is one that must not be joined
 /// with ours.
 pub(crate) async fn dial(
-    address: String,
-    identity: Arc<Identity>,
+    At { address, identity }: At,
     replica: Arc<Replica>,
     link: Arc<Link>,
     asker: Arc<Asker>,

@@ -187,7 +187,7 @@ mod tests {
         let bob = grant(2, Standing::Peer, None);
         let text = with(&with("", &ann), &bob);
         assert_eq!(parse(&text), Ok(vec![ann.clone(), bob.clone()]), "{text}");
-        let commented = format!("# mine\n\n  {}\t# since spring\n", text.replace("\nB", "\n  B"));
+        let commented = format!("# mine\n\n  {}\t# since spring\n", text.trim_end());
         assert_eq!(parse(&commented), Ok(vec![ann.clone(), bob.clone()]), "{commented}");
         let more = grant(2, Standing::Reader, Some("bob"));
         let changed = with(&commented, &more);

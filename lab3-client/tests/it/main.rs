@@ -8,6 +8,7 @@
 
 mod answers;
 mod asking;
+mod capture;
 mod cases_directories;
 mod cases_editors;
 mod cases_links;
@@ -21,6 +22,7 @@ mod cases_strain;
 mod cases_times;
 mod cases_watching;
 mod conflicts_command;
+mod crowds;
 mod dice;
 mod errors;
 mod errors_real;
@@ -35,6 +37,7 @@ mod fire_watch;
 mod golden;
 mod guards;
 mod hostile;
+mod identities;
 mod index;
 mod link;
 mod link_faults;
