@@ -7,7 +7,8 @@ use std::process::Command;
 
 use common::identity::trusted::Standing;
 use common::side::Side;
-use common::wire::message::{Hello, ReplicaId, Role};
+use common::wire::client::{Answer, Request};
+use common::wire::message::{Hello, Reception, ReplicaId, Role};
 
 use crate::fake_a::{Ran, run};
 use crate::people::{SERVERS, trust};
@@ -187,23 +188,21 @@ fn what_is_trusted_no_longer_is_closed() {
         assert_eq!(ran.code, 0, "{ran:?}");
         system.b_is("away");
         put(&system.a, "f", format!("while {who} does not trust"));
-        let mut waiting = system.client("ann@mill", &["wait", "--timeout", "100s"]);
-        waiting.stderr(std::process::Stdio::piped());
-        let waiting = waiting.spawn().expect("it runs");
+        let mut waiting = Raw::by(&system.people.identity("ann@mill"), system.port_a);
+        waiting.say(&Hello::new(Role::Client, None));
+        assert!(matches!(waiting.hear(), Some(Reception::Welcome(_))));
+        waiting.say(&Request::Wait { timeout_ms: 100_000 });
         system.ok(&[]);
         let at_b = text(&system.b, "f");
         assert_ne!(at_b, text(&system.a, "f"));
         if who == SERVERS {
             let ran = as_of(&system, who, &["trust", "--remove", "ann@mill"]);
             assert_eq!(ran.code, 0, "{ran:?}");
-            let ended = waiting.wait_with_output().expect("it ends");
-            let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-            assert_eq!(ended.status.code(), Some(3), "{said}");
+            assert_eq!(waiting.hear::<Answer>(), None, "it is closed, and nothing is said");
             fs::write(system.people.place(who).join("trusted"), &grants).expect("given back");
         } else {
             fs::write(system.people.place(who).join("trusted"), &grants).expect("given back");
-            let ended = waiting.wait_with_output().expect("it ends");
-            assert_eq!(ended.status.code(), Some(0));
+            assert!(matches!(waiting.hear(), Some(Answer::Waited(_))));
         }
         system.agree();
     }

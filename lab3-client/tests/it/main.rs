@@ -7,6 +7,7 @@
 )]
 
 mod answers;
+mod apart;
 mod asking;
 mod capture;
 mod cases_directories;
@@ -43,6 +44,7 @@ mod link;
 mod link_faults;
 mod link_scenes;
 mod listing;
+mod local;
 mod locks;
 mod log_command;
 mod matrix;
