@@ -144,7 +144,8 @@ pub async fn run(
         let mail = mail.clone();
         move |event: Event| drop(mail.send(Mail::now(event)))
     };
-    let tell = events(&mail);
+    let of_b = mail.clone();
+    let tell = move |event, room| drop(of_b.send(Mail::of_b(event, room)));
     let dialling = peer::dial(peer, replica.clone(), link.clone(), asker.clone(), giver, tell);
     let mut dialled = JoinSet::new();
     dialled.spawn(dialling);

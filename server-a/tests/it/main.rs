@@ -23,6 +23,7 @@ mod following;
 mod journal;
 mod kept;
 mod kept_simulation;
+mod lies;
 mod locked;
 mod locks_model;
 mod locks_overlap;
