@@ -2,9 +2,6 @@
 //! alive.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::time::Duration;
 
 use common::change::{Change, Operation};
 use common::digest::Digest;
@@ -14,86 +11,14 @@ use common::side::Side;
 use common::time::Timestamp;
 use common::wire::cbor;
 use common::wire::message::{
-    Content, Hello, Order, OrderId, PeerMessage, Reception, ReplicaId, Report, Role,
+    Content, Hello, Order, OrderId, PeerMessage, Reception, ReplicaId, Role,
 };
-use serde::Serialize;
 use serde_bytes::ByteBuf;
 
+use crate::raw::Raw;
 use crate::server::until;
 use crate::system::System;
 use crate::trees::{link, put, text};
-
-/// A raw connection.
-struct Raw(TcpStream);
-
-impl Raw {
-    fn to(port: u16) -> Raw {
-        let stream = TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
-        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a limit");
-        Raw(stream)
-    }
-
-    /// Connected and welcome.
-    fn welcome(port: u16, role: Role) -> Raw {
-        let mut raw = Raw::to(port);
-        raw.say(&Hello::new(role, (role == Role::Coordinator).then_some(ReplicaId(7))));
-        match raw.hear::<Reception>() {
-            Some(Reception::Welcome(_)) => {
-                if role == Role::Coordinator {
-                    // Nobody is told anything before he asks what there is.
-                    raw.say(&PeerMessage::Order(Order::Inventory));
-                }
-                raw
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        // The other end may have had enough already.
-        let _ = self.0.write_all(bytes);
-    }
-
-    fn frame(&mut self, body: &[u8]) {
-        self.bytes(&[&(body.len() as u32).to_be_bytes(), body].concat());
-    }
-
-    fn say<T: Serialize>(&mut self, message: &T) {
-        self.frame(&cbor::to_vec(message).expect("written"));
-    }
-
-    fn hear<T: serde::de::DeserializeOwned>(&mut self) -> Option<T> {
-        let mut length = [0; 4];
-        self.0.read_exact(&mut length).ok()?;
-        let mut body = vec![0; u32::from_be_bytes(length) as usize];
-        self.0.read_exact(&mut body).ok()?;
-        Some(cbor::from_slice(&body).expect("a message"))
-    }
-
-    /// Whether the other end closes the connection.
-    fn dropped(mut self) -> bool {
-        let mut rest = [0; 4096];
-        loop {
-            match self.0.read(&mut rest) {
-                Ok(0) => return true,
-                Ok(_) => {}
-                Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
-            }
-        }
-    }
-
-    /// What becomes of an operation.
-    fn outcome(&mut self, of: u64) -> Option<common::change::Outcome> {
-        loop {
-            if let PeerMessage::Report(Report::Outcome { id: OrderId(id), outcome, .. }) =
-                self.hear()?
-                && id == of
-            {
-                return Some(outcome);
-            }
-        }
-    }
-}
 
 /// An order to make a file with this content.
 fn create(id: u64, path: &str, content: &str) -> PeerMessage {
@@ -133,23 +58,23 @@ fn frames_that_are_none_are_dropped_and_the_server_goes_on() {
         [&deep(0x81), &deep(0xa1), &deep(0xc1), &deep(0x9f), &huge_array, &indefinite, b"nonsense"];
     for port in [system.port_a, system.port_b] {
         for lengths in [[0xff; 4], [0x7f, 0xff, 0xff, 0xff], [0; 4]] {
-            let mut raw = Raw::to(port);
+            let mut raw = Raw::to(&system, port);
             raw.bytes(&lengths);
             raw.bytes(&[0x42; 100]);
             assert!(raw.dropped(), "{port} {lengths:?}, before the hello");
         }
         for body in bodies {
-            let mut raw = Raw::to(port);
+            let mut raw = Raw::to(&system, port);
             raw.frame(&body[..body.len().min(4000)]);
             assert!(raw.dropped(), "{port} {:x?}, before the hello", &body[..8]);
         }
     }
     for body in bodies {
-        let mut raw = Raw::welcome(system.port_a, Role::Client);
+        let mut raw = Raw::welcome(&system, system.port_a, Role::Client);
         raw.frame(body);
         assert!(raw.dropped(), "{:x?}, after the hello", &body[..8]);
     }
-    let mut silent = Raw::to(system.port_b);
+    let mut silent = Raw::to(&system, system.port_b);
     silent.bytes(&[0, 0, 0, 100, 1, 2, 3]);
     put(&system.a, "f", "still alive");
     system.agree_on(&[("f", "still alive")]);
@@ -165,7 +90,7 @@ fn whoever_comes_to_the_wrong_door_is_told_so() {
         (system.port_b, Role::Client, "server A"),
         (system.port_b, Role::Agent, ""),
     ] {
-        let mut raw = Raw::to(port);
+        let mut raw = Raw::to(&system, port);
         raw.say(&Hello::new(role, None));
         match raw.hear::<Reception>() {
             Some(Reception::Refused(why)) => assert!(why.contains(words), "{why}"),
@@ -173,7 +98,7 @@ fn whoever_comes_to_the_wrong_door_is_told_so() {
         }
     }
     system.b_is("connected");
-    let mut second = Raw::to(system.port_b);
+    let mut second = Raw::to(&system, system.port_b);
     second.say(&Hello::new(Role::Coordinator, Some(ReplicaId(7))));
     match second.hear::<Reception>() {
         Some(Reception::Refused(why)) => assert!(why.contains("another server A"), "{why}"),
@@ -188,11 +113,11 @@ fn a_path_that_leads_out_is_refused() {
     let mut system = System::new();
     system.start_b();
     for name in ["../x", "/etc/x", "a//b", "a/./b", "a/../../x", ".lab3/x", "a\0b", "..", "a/.."] {
-        let mut raw = Raw::welcome(system.port_b, Role::Coordinator);
+        let mut raw = Raw::welcome(&system, system.port_b, Role::Coordinator);
         raw.frame(&create_at(name));
         assert!(raw.dropped(), "{name}");
     }
-    let mut raw = Raw::welcome(system.port_b, Role::Coordinator);
+    let mut raw = Raw::welcome(&system, system.port_b, Role::Coordinator);
     raw.say(&create(2, "fine", "fine"));
     assert!(raw.outcome(2).is_some());
     drop(raw);
@@ -209,7 +134,7 @@ fn a_device_from_a_peer_is_no_message() {
     let body = cbor::to_vec(&create(1, "f", "harm")).expect("written");
     let at = body.windows(5).position(|w| w == b"\x64File").expect("the kind is in it");
     for kind in ["Fifo", "Node", "file"] {
-        let mut raw = Raw::welcome(system.port_b, Role::Coordinator);
+        let mut raw = Raw::welcome(&system, system.port_b, Role::Coordinator);
         raw.frame(&[&body[..=at], kind.as_bytes(), &body[at + 5..]].concat());
         assert!(raw.dropped(), "{kind}");
         assert!(!system.b.join("f").exists(), "{kind}");
@@ -231,7 +156,7 @@ fn a_link_in_the_way_leads_nowhere() {
     fs::create_dir(system.b.join("flip")).expect("made");
     link(&system.b, &outside, "other");
     system.start_b();
-    let mut raw = Raw::welcome(system.port_b, Role::Coordinator);
+    let mut raw = Raw::welcome(&system, system.port_b, Role::Coordinator);
     for (id, path) in ["out/new", "out/decoy", "leaf", "leaf/x"].into_iter().enumerate() {
         raw.say(&create(id as u64, path, "harm"));
         let outcome = raw.outcome(id as u64).expect("an outcome");
@@ -262,7 +187,7 @@ fn a_link_in_the_way_leads_nowhere() {
 fn content_with_another_digest_is_not_published() {
     let mut system = System::new();
     system.start_b();
-    let mut raw = Raw::welcome(system.port_b, Role::Coordinator);
+    let mut raw = Raw::welcome(&system, system.port_b, Role::Coordinator);
     for (number, content) in ["wrong", "", "longer than announced"].into_iter().enumerate() {
         let create = create(number as u64, "f", "right");
         let PeerMessage::Order(Order::Commit { id, operation, .. }) = create else {
@@ -284,8 +209,9 @@ fn content_with_another_digest_is_not_published() {
 #[test]
 fn many_who_say_nothing_keep_nobody_out() {
     let system = System::started();
-    let silent: Vec<Raw> =
-        (0..100).flat_map(|_| [Raw::to(system.port_a), Raw::to(system.port_b)]).collect();
+    let silent: Vec<Raw> = (0..100)
+        .flat_map(|_| [Raw::to(&system, system.port_a), Raw::to(&system, system.port_b)])
+        .collect();
     put(&system.a, "f", "x");
     until("it goes on", || text(&system.b, "f").as_deref() == Some("x"));
     system.agree_on(&[("f", "x")]);
