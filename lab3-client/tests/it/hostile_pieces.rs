@@ -107,10 +107,9 @@ const RECIPES: [(&str, Lie); 9] = [
     }),
     ("a piece", |_, _| piece(vec![1; 1000])),
     ("gone", |_, _| vec![Given::Gone]),
-    ("right lengths and wrong marks", |ask, whole| match &truth(ask, whole)[..] {
+    ("in the wrong order", |ask, whole| match &truth(ask, whole)[..] {
         [Given::Recipe { chunks, .. }] => {
-            let wrong = |chunk: &Chunk| Chunk { mark: chunks[0].mark, ..*chunk };
-            vec![recipe(chunks.iter().map(wrong).collect(), true)]
+            vec![recipe(chunks.iter().rev().copied().collect(), true)]
         }
         other => other.to_vec(),
     }),

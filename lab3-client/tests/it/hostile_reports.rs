@@ -1,5 +1,5 @@
-//! A hostile server B at a real server A: what it tells of itself is its own affair, and of A it can
-//! tell nothing. A goes on, its tree has only what fits, and nothing outside is touched.
+//! A hostile server B at a real server A: what it tells of itself is its own affair, and of A it
+//! can tell nothing. A goes on, its tree has only what fits, and nothing outside is touched.
 
 use std::collections::BTreeMap;
 use std::fs;
