@@ -152,17 +152,26 @@ impl Pair {
     ) -> Result<Option<Proxy>> {
         self.starts += 1;
         let log = |name: &str| self.base.join(format!("{name}-{}.log", self.starts));
-        let mut command = Command::new(&self.programs.server_b);
+        let mut command = self.at_home(&self.programs.server_b)?;
         command.arg(&self.b).args(["--listen", "127.0.0.1:0"]).args(&self.options);
         let mut b = Server::start(command, "server-b", log("server-b"))?;
         let (peer, proxy) = between(b.ready("peer")?)?;
-        let mut command = Command::new(&self.programs.server_a);
+        let mut command = self.at_home(&self.programs.server_a)?;
         command.arg(&self.a).args(["--listen", "127.0.0.1:0", "--peer", &peer.to_string()]);
         command.args(&self.options).args(&self.options_a);
         let mut a = Server::start(command, "server-a", log("server-a"))?;
         self.clients = Some(a.ready("clients")?);
         self.servers = Some((a, b));
         Ok(proxy)
+    }
+
+    /// A program with an identity of these servers' own, and no socket of anybody else's.
+    fn at_home(&self, program: &Path) -> Result<Command> {
+        let run = self.base.join("run");
+        fs::create_dir_all(&run).with_context(|| format!("`{}`", run.display()))?;
+        let mut command = Command::new(program);
+        command.env("LAB3_IDENTITY", self.base.join("identity")).env("XDG_RUNTIME_DIR", run);
+        Ok(command)
     }
 
     /// Ends both servers as a user would.
@@ -177,7 +186,7 @@ impl Pair {
     /// The client, to be run against A.
     pub(crate) fn lab3(&self, arguments: &[&str]) -> Result<Command> {
         let address = self.clients.context("the servers are not running")?;
-        let mut command = Command::new(&self.programs.lab3);
+        let mut command = self.at_home(&self.programs.lab3)?;
         command.args(arguments).env("LAB3_SERVER", address.to_string());
         command.env("LAB3_CACHE_DIR", self.base.join("cache")).stdin(Stdio::null());
         Ok(command)

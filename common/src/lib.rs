@@ -20,6 +20,7 @@ pub mod tree;
 
 pub mod delta;
 pub mod exchange;
+pub mod identity;
 pub mod options;
 pub mod reconcile;
 pub mod replica;

@@ -1,6 +1,5 @@
 //! The options that both servers have. `clap` stops here and in each `cli` module.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -61,6 +60,14 @@ pub enum DurabilityOption {
     Relaxed,
 }
 
+/// Who this program is to others.
+#[derive(Clone, Debug, Default, Args)]
+pub struct IdentityOptions {
+    /// Where the key is, and whom it trusts [default: ~/.config/lab3]
+    #[arg(long, global = true, value_name = "DIR", env = "LAB3_IDENTITY", hide_env_values = true)]
+    pub identity: Option<PathBuf>,
+}
+
 /// How a server speaks.
 #[derive(Clone, Debug, Default, Args)]
 pub struct TalkOptions {
@@ -85,6 +92,16 @@ pub enum LogFormat {
     Json,
 }
 
+/// An address to dial, `HOST:PORT`: a name, or numbers.
+pub fn dialled(text: &str) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+            Ok(text.to_owned())
+        }
+        _ => Err("an address is HOST:PORT".to_owned()),
+    }
+}
+
 impl TalkOptions {
     /// How much is said.
     #[must_use]
@@ -104,17 +121,4 @@ impl TalkOptions {
             LogFormat::Json => Format::Json,
         }
     }
-}
-
-/// An address that is not of this machine's own loopback.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "`{0}` is not a loopback address: connections are not encrypted yet, so only 127.0.0.0/8 and \
-     [::1] are allowed"
-)]
-pub struct NotLoopback(SocketAddr);
-
-/// Refuses every address but loopback.
-pub fn only_loopback(address: SocketAddr) -> Result<SocketAddr, NotLoopback> {
-    if address.ip().is_loopback() { Ok(address) } else { Err(NotLoopback(address)) }
 }

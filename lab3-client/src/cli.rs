@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use common::options::{IdentityOptions, dialled};
 use common::time::Timestamp;
 
 use crate::request::DEFAULT_SERVER;
@@ -37,8 +38,11 @@ Exit codes: 0 done, 1 refused, 2 usage, 3 server A unreachable, 4 locked by anot
 pub struct Cli {
     /// Server A's address
     #[arg(long, global = true, value_name = "HOST:PORT", env = "LAB3_SERVER")]
-    #[arg(hide_env_values = true, default_value = DEFAULT_SERVER, value_parser = address)]
+    #[arg(hide_env_values = true, default_value = DEFAULT_SERVER, value_parser = dialled)]
     pub server: String,
+    /// Who you are
+    #[command(flatten)]
+    pub identity: IdentityOptions,
     /// Print one JSON value instead of text
     #[arg(long, global = true)]
     pub json: bool,
@@ -90,6 +94,10 @@ pub enum Command {
     Conflicts(ConflictsArgs),
     /// Run both servers in this process
     Up(UpOptions),
+    /// Say who you are: the id that others trust
+    Id,
+    /// Say who may connect to your servers, and which servers you believe
+    Trust(TrustArgs),
     /// Compare both sides, by a digest of everything
     Verify {
         /// But not longer than this
@@ -156,6 +164,37 @@ pub struct UnlockArgs {
     /// Only say what would be done
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Whom to trust.
+#[derive(Debug, Args)]
+pub struct TrustArgs {
+    /// The id that `lab3 id` prints over there; without one, list whom you trust
+    #[arg(value_name = "ID", conflicts_with_all = ["list", "remove"])]
+    pub id: Option<String>,
+    /// What to call it: locks are shown with it
+    #[arg(long, value_name = "NAME", requires = "id")]
+    pub name: Option<String>,
+    /// What it may do [default: what it may do now, or else client]
+    #[arg(long, value_enum, requires = "id")]
+    pub role: Option<RoleArg>,
+    /// List whom you trust
+    #[arg(long, conflicts_with = "remove")]
+    pub list: bool,
+    /// Trust it no longer; what is connected is closed
+    #[arg(long, value_name = "ID|NAME")]
+    pub remove: Option<String>,
+}
+
+/// What somebody may do.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum RoleArg {
+    /// List files, and ask how things are
+    Reader,
+    /// Lock, unlock, decide and restore, too
+    Client,
+    /// Be a server at the other end: everything
+    Peer,
 }
 
 /// What about trash.
@@ -295,7 +334,9 @@ fn spelling(arg: &OsStr) -> Option<(&'static str, Option<&OsStr>)> {
 }
 
 fn names_a_command(before: &OsStr, arg: &OsStr) -> bool {
-    let is_value = ["-m", "--comment", "--ttl", "--server"].iter().any(|option| before == *option);
+    let is_value = ["-m", "--comment", "--ttl", "--server", "--identity"]
+        .iter()
+        .any(|option| before == *option);
     !is_value && Cli::command().get_subcommands().any(|command| arg == command.get_name())
 }
 
@@ -308,13 +349,4 @@ fn since(text: &str) -> Result<Timestamp, String> {
     let now = Timestamp::now();
     let seconds = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
     Ok(Timestamp { seconds: now.seconds.saturating_sub(seconds), ..now })
-}
-
-fn address(text: &str) -> Result<String, String> {
-    match text.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
-            Ok(text.to_owned())
-        }
-        _ => Err("an address is HOST:PORT".to_owned()),
-    }
 }

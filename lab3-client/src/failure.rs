@@ -6,6 +6,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
 
+use common::identity::key::IdentityError;
 use common::wire::client::Refusal;
 
 use crate::exit::Exit;
@@ -76,6 +77,12 @@ impl From<RequestError> for Failure {
     fn from(error: RequestError) -> Failure {
         let hint = error.hint();
         Failure { exit: error.exit(), message: chain(&error), hint: hint.map(str::to_owned) }
+    }
+}
+
+impl From<IdentityError> for Failure {
+    fn from(error: IdentityError) -> Failure {
+        Failure { exit: Exit::Refused, message: chain(&error), hint: None }
     }
 }
 

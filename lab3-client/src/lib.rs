@@ -3,7 +3,7 @@
 //! One run reads a command line (`cli`), asks one thing (`request`), prints the answer (`words`,
 //! `status`, `table` for people; `json` for programs) and exits with a code that says how it went
 //! (`exit`). It keeps nothing but what this user was shown last (`shown`, `numbered`), for that is
-//! what an index means.
+//! what an index means. `lab3 id` and `lab3 trust` ask nobody (`trust`).
 
 pub mod aside;
 pub mod cli;
@@ -25,6 +25,7 @@ pub mod status;
 pub mod table;
 pub mod target;
 pub mod terminal;
+pub mod trust;
 pub mod up;
 pub mod verified;
 pub mod words;

@@ -2,16 +2,17 @@
 //!
 //! Connecting has a deadline. Answering has none of its own: a drain takes as long as it takes,
 //! and a dead machine is found by the kernel's keep-alive.
-#![expect(clippy::disallowed_methods, reason = "a socket has deadlines")]
+#![expect(clippy::disallowed_methods, reason = "a socket has deadlines, and a place")]
 
 use std::io;
 use std::time::Duration;
 
-use common::wire::client::{Answer, BrokenRow, Request, holder_feature};
-use common::wire::connection::{Incoming, LinkError, Outgoing};
-use common::wire::handshake::connect;
+use common::identity::Identity;
+use common::wire::client::{Answer, BrokenRow, Request};
+use common::wire::connection::{Connection, Incoming, LinkError, Outgoing};
+use common::wire::local;
 use common::wire::message::{Hello, Role};
-use tokio::net::TcpStream;
+use common::wire::secure::{Channel, dial};
 
 use crate::exit::Exit;
 
@@ -35,6 +36,14 @@ pub enum RequestError {
         /// The address.
         server: String,
         /// Why not.
+        source: LinkError,
+    },
+    /// One end does not trust the other.
+    #[error("cannot talk to Server A at `{server}`")]
+    NotAllowed {
+        /// The address.
+        server: String,
+        /// Who does not trust whom.
         source: LinkError,
     },
     /// Another of our programs answered.
@@ -67,6 +76,8 @@ impl RequestError {
             Self::NotConnected { .. } | Self::NotReceived { .. } | Self::NotServerA { .. } => {
                 Some("start `server-a`, or name another address with `--server`")
             }
+            // The refusal itself says what can be done.
+            Self::NotAllowed { .. } => None,
             Self::Broken { .. } | Self::Late { .. } => {
                 Some("what was asked may have been done; ask again")
             }
@@ -77,6 +88,7 @@ impl RequestError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
+            Self::NotAllowed { .. } => Exit::Refused,
             Self::Late { .. } => Exit::StillWaiting,
             _ => Exit::Unreachable,
         }
@@ -87,7 +99,7 @@ impl RequestError {
 #[derive(Debug)]
 pub struct Answers {
     server: String,
-    incoming: Incoming<Answer, TcpStream>,
+    incoming: Incoming<Answer, Channel>,
     broken: Vec<BrokenRow>,
     // Dropping it would tell server A that this client has gone.
     _outgoing: Outgoing<Request>,
@@ -96,17 +108,19 @@ pub struct Answers {
 /// Connects within a time and asks.
 pub async fn ask(
     server: &str,
+    identity: &Identity,
     request: &Request,
-    holder: &str,
     within: Duration,
 ) -> Result<Answers, RequestError> {
     let server = server.to_owned();
-    let mut hello = Hello::new(Role::Client, None);
-    hello.features.extend(holder_feature(holder));
-    let (connection, theirs) = match connect(&server, &hello, within).await {
+    let hello = Hello::new(Role::Client, None);
+    let (connection, theirs) = match reach(&server, identity, &hello, within).await {
         Ok(connected) => connected,
         Err(LinkError::Connect(source)) => {
             return Err(RequestError::NotConnected { server, source });
+        }
+        Err(source @ (LinkError::Refused(_) | LinkError::Turned(_))) => {
+            return Err(RequestError::NotAllowed { server, source });
         }
         Err(source) => return Err(RequestError::NotReceived { server, source }),
     };
@@ -118,6 +132,22 @@ pub async fn ask(
         Ok(()) => Ok(Answers { server, incoming, broken: Vec::new(), _outgoing: outgoing }),
         Err(source) => Err(RequestError::Broken { server, source }),
     }
+}
+
+/// By the socket of this machine if there is one, else over the network.
+async fn reach(
+    server: &str,
+    identity: &Identity,
+    hello: &Hello,
+    within: Duration,
+) -> Result<(Connection<Channel>, Hello), LinkError> {
+    if let Some(place) = local::place(|name| std::env::var_os(name))
+        && let Some(stream) = local::find(&place, server, identity.id()).await
+    {
+        return local::dial(stream, hello, within).await;
+    }
+    let (connection, theirs, _) = dial(server, identity, hello, within).await?;
+    Ok((connection, theirs))
 }
 
 impl Answers {

@@ -2,9 +2,9 @@
 #![expect(clippy::disallowed_methods, reason = "who asks, and from where")]
 
 use std::ffi::OsString;
-use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
+use common::identity::Identity;
 use common::wire::client::{Answer, DrainMode, Request, Target};
 use common::wire::handshake::HANDSHAKE_TIME;
 use common::wire::log::LogQuery;
@@ -16,7 +16,7 @@ use crate::request::{Answers, ask};
 use crate::shown::{Shown, ShownError, folder};
 use crate::target::{Choice, path};
 use crate::terminal::{Output, say};
-use crate::{history, json, kept, listing, status, up, verified, words};
+use crate::{history, json, kept, listing, status, trust, up, verified, words};
 
 /// How much longer than asked for the end of a wait may take to arrive.
 const WAIT_GRACE: Duration = Duration::from_secs(10);
@@ -48,13 +48,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
 }
 
 fn carry_out(cli: Cli, out: &mut Output) -> Result<Exit, Failure> {
-    let Cli { server, json, command } = cli;
+    let Cli { server, identity, json, command } = cli;
+    let place = identity.identity.as_deref();
     let command = command.unwrap_or(Command::List);
     let folder = folder(|name| std::env::var_os(name));
     let memory = kept::Memory::of(folder.clone(), &server);
     let shown = folder.map(|folder| Shown::of(&folder, &server));
     if let Command::Up(options) = command {
-        return match up::run_both_servers(&options) {
+        return match up::run_both_servers(&options, place) {
             Ok(()) => Ok(Exit::Done),
             Err(error) => Err(Failure {
                 exit: Exit::Refused,
@@ -63,10 +64,18 @@ fn carry_out(cli: Cli, out: &mut Output) -> Result<Exit, Failure> {
             }),
         };
     }
+    match &command {
+        Command::Id => return said(out, &trust::id(&Identity::open(place)?, json)),
+        Command::Trust(args) => {
+            return said(out, &trust::trust(&Identity::open(place)?, args, json)?);
+        }
+        _ => {}
+    }
     let request = request(command, shown.as_ref(), &memory)?;
+    let identity = Identity::open(place)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let end = runtime.block_on(async {
-        let mut answers = ask(&server, &request, &holder(), HANDSHAKE_TIME).await?;
+        let mut answers = ask(&server, &identity, &request, HANDSHAKE_TIME).await?;
         let end = match &request {
             Request::List => {
                 let end = listing::print(&mut answers, shown.as_ref(), json, out).await;
@@ -86,6 +95,11 @@ fn carry_out(cli: Cli, out: &mut Output) -> Result<Exit, Failure> {
     // A name that is still being looked up must not hold the end of the program.
     runtime.shutdown_background();
     end
+}
+
+fn said(out: &mut Output, text: &str) -> Result<Exit, Failure> {
+    out.text(text)?;
+    Ok(Exit::Done)
 }
 
 async fn answer(answers: &mut Answers, request: &Request) -> Result<Answer, Failure> {
@@ -160,10 +174,10 @@ fn request(
     memory: &kept::Memory,
 ) -> Result<Request, Failure> {
     Ok(match command {
-        Command::List | Command::Up(_) => Request::List,
+        Command::List | Command::Up(_) | Command::Id | Command::Trust(_) => Request::List,
         Command::Lock(LockArgs { target, comment, ttl }) => Request::Lock {
             target: required(target, shown)?,
-            holder: holder(),
+            holder: String::new(),
             comment,
             ttl_s: ttl.map(|ttl| ttl.as_secs()),
         },
@@ -200,7 +214,7 @@ fn unlock(args: UnlockArgs, shown: Option<&Shown>) -> Result<Request, Failure> {
     };
     Ok(Request::Unlock {
         target: required(args.target, shown)?,
-        holder: holder(),
+        holder: String::new(),
         force: args.force,
         mode,
         dry_run: args.dry_run,
@@ -223,24 +237,4 @@ fn chosen(args: TargetArgs, shown: Option<&Shown>) -> Result<Option<Target>, Fai
         (Choice::Index(index), Some(shown)) => shown.target(index)?,
         (Choice::Index(_), None) => return Err(ShownError::NoPlace.into()),
     }))
-}
-
-/// Who asks: `LAB3_HOLDER`, or the user and the machine.
-fn holder() -> String {
-    let variable = |name| {
-        let value = std::env::var_os(name)?.to_string_lossy().trim().to_owned();
-        (!value.is_empty()).then_some(value)
-    };
-    if let Some(holder) = variable("LAB3_HOLDER") {
-        return holder;
-    }
-    let user = variable("USER").or_else(|| variable("LOGNAME")).unwrap_or_else(|| {
-        let uid = std::fs::metadata("/proc/self").map(|process| process.uid());
-        uid.map_or_else(|_| "unknown".to_owned(), |uid| uid.to_string())
-    });
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    match host.trim() {
-        "" => format!("{user}@localhost"),
-        host => format!("{user}@{host}"),
-    }
 }

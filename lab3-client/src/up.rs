@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "two servers run at once")]
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
@@ -34,16 +34,16 @@ pub struct UpOptions {
 }
 
 /// Runs both servers until they are told to stop.
-pub fn run_both_servers(options: &UpOptions) -> Result<()> {
+pub fn run_both_servers(options: &UpOptions, identity: Option<&Path>) -> Result<()> {
     common::sys::keep_one_heap();
     let voice = talk::start(options.talk.volume(), options.talk.format());
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let end = runtime.block_on(run(options));
+    let end = runtime.block_on(run(options, identity));
     drop(voice);
     end
 }
 
-async fn run(options: &UpOptions) -> Result<()> {
+async fn run(options: &UpOptions, identity: Option<&Path>) -> Result<()> {
     let (stop_a, a_stopped) = watch::channel(false);
     let (stop_b, b_stopped) = watch::channel(false);
     let (bound, peer) = oneshot::channel();
@@ -51,6 +51,7 @@ async fn run(options: &UpOptions) -> Result<()> {
         server_b::Config {
             directory: options.dir_b.clone(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            identity: identity.map(Path::to_owned),
             replica: of_side(&options.replica, "b"),
         },
         told(b_stopped),
@@ -69,7 +70,8 @@ async fn run(options: &UpOptions) -> Result<()> {
         server_a::Config {
             directory: options.dir_a.clone(),
             listen: options.listen,
-            peer,
+            peer: peer.to_string(),
+            identity: identity.map(Path::to_owned),
             limits: options.limits.limits(),
             held: options.limits.held(),
             journal_bytes: options.limits.journal_bytes(),

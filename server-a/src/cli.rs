@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser};
-use common::options::{ReplicaOptions, TalkOptions};
+use common::options::{IdentityOptions, ReplicaOptions, TalkOptions, dialled};
 use common::reconcile::safety::Limits;
 
 use crate::Config;
@@ -22,7 +22,11 @@ pub struct Arguments {
     pub listen: SocketAddr,
     /// Where server B waits
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7999")]
-    pub peer: SocketAddr,
+    #[arg(value_parser = dialled)]
+    pub peer: String,
+    /// Who the server is
+    #[command(flatten)]
+    pub identity: IdentityOptions,
     /// When to stop and ask
     #[command(flatten)]
     pub limits: LimitOptions,
@@ -104,6 +108,7 @@ impl Arguments {
             directory: self.directory,
             listen: self.listen,
             peer: self.peer,
+            identity: self.identity.identity,
             limits: self.limits.limits(),
             held: self.limits.held(),
             journal_bytes: self.limits.journal_bytes(),

@@ -20,6 +20,7 @@ mod mail;
 mod notes;
 mod peer;
 pub mod pending;
+pub mod roles;
 mod saver;
 pub mod timing;
 pub mod underway;
@@ -35,10 +36,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use common::exchange::asker::Asker;
 use common::exchange::giver::Giver;
-use common::options::{ReplicaOptions, only_loopback};
+use common::identity::Identity;
+use common::options::ReplicaOptions;
 use common::reconcile::safety::Limits;
 use common::replica::service::{Claimed, Replica, Settings};
 use common::side::Side;
+use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::task::{JoinSet, spawn_blocking};
 use tracing::warn;
@@ -62,8 +65,10 @@ pub struct Config {
     pub directory: PathBuf,
     /// Where to wait for clients.
     pub listen: SocketAddr,
-    /// Where server B waits.
-    pub peer: SocketAddr,
+    /// Where server B waits, `HOST:PORT`.
+    pub peer: String,
+    /// Where the identity lies; the user's own when absent.
+    pub identity: Option<PathBuf>,
     /// How the directory is cared for.
     pub replica: ReplicaOptions,
     /// When to halt.
@@ -80,7 +85,7 @@ pub struct Config {
 pub fn run_until_stopped(config: Config) -> Result<()> {
     common::sys::keep_one_heap();
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let peer = config.peer;
+    let peer = config.peer.clone();
     let _within = runtime.enter();
     runtime.block_on(run(config, common::stop::signalled()?, |address, directory| {
         common::stop::end_on_panic();
@@ -98,7 +103,7 @@ pub async fn run(
     stop: impl Future<Output = ()>,
     ready: impl FnOnce(SocketAddr, String),
 ) -> Result<()> {
-    let (listen, peer) = (only_loopback(config.listen)?, only_loopback(config.peer)?);
+    let identity = Arc::new(Identity::open(config.identity.as_deref())?);
     let (mail, post) = channel();
     let asker = Arc::new(Asker::default());
     let opening = {
@@ -107,10 +112,8 @@ pub async fn run(
     };
     let Opened { replica, remembered, pending, underway } =
         opening.await.context("the replica's start was cut short")??;
-    let listener = common::takeover::listen(listen)
-        .await
-        .with_context(|| format!("cannot listen at {listen}: choose another with `--listen`"))?;
-    let address = listener.local_addr().context("cannot learn the bound address")?;
+    let (listener, address) = listen_at(config.listen).await?;
+    let local = clients::listen_locally(address, identity.id()).await;
     let giver = Arc::new(Giver::start(replica.reader()).context("cannot start a thread")?);
     let desk = Arc::new(clients::Desk::default());
     let link = Arc::new(peer::Link::default());
@@ -144,13 +147,13 @@ pub async fn run(
         let mail = mail.clone();
         move |event: Event| drop(mail.send(Mail::now(event)))
     };
+    let at = peer::At { address: config.peer, identity: identity.clone() };
     let of_b = mail.clone();
     let tell = move |event, room| drop(of_b.send(Mail::of_b(event, room)));
-    let dialling = peer::dial(peer, replica.clone(), link.clone(), asker.clone(), giver, tell);
     let mut dialled = JoinSet::new();
-    dialled.spawn(dialling);
+    dialled.spawn(peer::dial(at, replica.clone(), link.clone(), asker.clone(), giver, tell));
     let end = tokio::select! {
-        end = clients::serve(listener, desk, events(&mail)) => end,
+        end = clients::Door::new(identity, desk, events(&mail)).serve(listener, local) => end,
         Some(end) = dialled.join_next() => {
             end.context("dialling was cut short")?.map(|never| match never {})
         }
@@ -159,6 +162,14 @@ pub async fn run(
     drop(mail.send(Mail::Stop));
     ending::wind_up([driving, saving, writing], &link, dialled, &asker, replica).await?;
     end
+}
+
+async fn listen_at(listen: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+    let listener = common::takeover::listen(listen)
+        .await
+        .with_context(|| format!("cannot listen at {listen}: choose another with `--listen`"))?;
+    let address = listener.local_addr().context("cannot learn the bound address")?;
+    Ok((listener, address))
 }
 
 fn begin_journal(

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::pending;
-use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,6 +12,9 @@ use anyhow::{Result, bail};
 use common::entry::Entry;
 use common::exchange::asker::Asker;
 use common::exchange::giver::Giver;
+use common::identity::Identity;
+use common::identity::id::Id;
+use common::identity::trusted::Standing;
 use common::limits::{
     FLUSHED_SINGLY_MAX, FRAME_BYTES_MAX, MAIL_BYTES_MAX, NEWS_BYTES_MAX, PEER_TELLS_BYTES_MAX,
 };
@@ -21,11 +23,11 @@ use common::replica::met;
 use common::replica::service::Replica;
 use common::side::Side;
 use common::wire::connection::{Incoming, LinkError, Outgoing};
-use common::wire::handshake::{HANDSHAKE_TIME, connect};
+use common::wire::handshake::HANDSHAKE_TIME;
 use common::wire::message::{
     Hello, Observation, Order, OrderId, PeerMessage, ReplicaId, Report, Role, Row,
 };
-use tokio::net::TcpStream;
+use common::wire::secure::{self, Channel, distrusted};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::sleep;
 
@@ -151,10 +153,16 @@ impl Link {
     }
 }
 
+/// Where B is, and who we are to it.
+pub(crate) struct At {
+    pub(crate) address: String,
+    pub(crate) identity: Arc<Identity>,
+}
+
 /// Dials B until the server stops. Ends only when B's directory is one that must not be joined
 /// with ours.
 pub(crate) async fn dial(
-    address: SocketAddr,
+    At { address, identity }: At,
     replica: Arc<Replica>,
     link: Arc<Link>,
     asker: Arc<Asker>,
@@ -164,12 +172,12 @@ pub(crate) async fn dial(
     let hello = replica.hello(Role::Coordinator);
     let mut pause = PAUSE_FIRST;
     loop {
-        let error = match connect(address, &hello, HANDSHAKE_TIME).await {
-            Ok((_, theirs)) if replica.clash(&theirs).is_some() => {
+        let error = match secure::dial(&address, &identity, &hello, HANDSHAKE_TIME).await {
+            Ok((_, theirs, _)) if replica.clash(&theirs).is_some() => {
                 let clash = replica.clash(&theirs).map(|clash| clash.to_string());
                 bail!("`{}` {}", replica.root().display(), clash.unwrap_or_default());
             }
-            Ok((connection, theirs)) => match peer_of(&theirs) {
+            Ok((connection, theirs, b)) => match peer_of(&theirs) {
                 Ok(id) => {
                     pause = PAUSE_FIRST;
                     let (outgoing, incoming) = connection.start();
@@ -183,6 +191,7 @@ pub(crate) async fn dial(
                     let hearing = hear(incoming, &outgoing, &link, &asker, &giver, &tell);
                     let why = tokio::select! {
                         error = hearing => words(&error),
+                        why = no_longer(&identity, &b) => why,
                         () = link.over.notified() => "hung up".to_owned(),
                     };
                     let hung_up = link.close();
@@ -200,6 +209,12 @@ pub(crate) async fn dial(
         sleep(jittered(pause)).await;
         pause = (pause * 2).min(PAUSE_MOST);
     }
+}
+
+/// Comes with the reason when B is to be spoken to no longer.
+async fn no_longer(identity: &Identity, b: &Id) -> String {
+    distrusted(identity, b, Standing::Peer).await;
+    identity.admit(b, Standing::Peer).err().unwrap_or_else(|| "it was distrusted".to_owned())
 }
 
 /// The pause, more or less: two that lost each other do not meet again in step.
@@ -266,7 +281,7 @@ fn weight(report: &Report) -> u32 {
 }
 
 async fn hear(
-    mut incoming: Incoming<PeerMessage, TcpStream>,
+    mut incoming: Incoming<PeerMessage, Channel>,
     outgoing: &Outgoing<PeerMessage>,
     link: &Link,
     asker: &Asker,

@@ -8,21 +8,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use common::change::{Operation, Outcome};
 use common::entry::File;
 use common::exchange::asker::Asker;
 use common::exchange::giver::Giver;
 use common::exchange::remote::Remote;
+use common::identity::Identity;
+use common::identity::trusted::Standing;
 use common::limits::{INLINE_BYTES_MAX, LOOKS_MAX, NEWS_BYTES_MAX, ORDERS_MAX};
 use common::replica::known::Reporter;
 use common::replica::service::Replica;
 use common::replica::source::{Source, SourceError, Supplier};
 use common::side::Side;
 use common::talk;
-use common::wire::connection::{Incoming, Outgoing};
-use common::wire::handshake::{HANDSHAKE_TIME, greet, tune};
+use common::wire::connection::{Incoming, LinkError, Outgoing};
+use common::wire::handshake::HANDSHAKE_TIME;
+use common::wire::lobby::{Guest, Lobby};
 use common::wire::message::{Content, Hello, Order, OrderId, PeerMessage, ReplicaId, Report, Role};
+use common::wire::secure::{Channel, distrusted, receive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tracing::{debug, info, warn};
@@ -132,51 +136,95 @@ pub(crate) fn supplier(asker: Arc<Asker>) -> Arc<dyn Supplier> {
     Arc::new(FromA(asker))
 }
 
-/// Accepts coordinators, one at a time.
-pub(crate) async fn serve(
-    listener: TcpListener,
+/// What serves coordinators.
+#[derive(Clone)]
+pub(crate) struct Agent {
+    identity: Arc<Identity>,
     replica: Arc<Replica>,
     asker: Arc<Asker>,
     desk: Arc<Desk>,
-) -> Result<()> {
-    let giver = Arc::new(Giver::start(replica.reader()).context("cannot start a thread")?);
-    loop {
-        let (stream, from) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of descriptors, most likely: what is connected goes on, and so do we.
-                warn!(why = %error, "cannot accept a connection");
-                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-                continue;
+    giver: Arc<Giver>,
+    lobby: Lobby,
+}
+
+impl Agent {
+    pub(crate) fn new(
+        identity: Arc<Identity>,
+        replica: Arc<Replica>,
+        asker: Arc<Asker>,
+        desk: Arc<Desk>,
+    ) -> Result<Agent> {
+        let giver = Arc::new(Giver::start(replica.reader()).context("cannot start a thread")?);
+        Ok(Agent { identity, replica, asker, desk, giver, lobby: Lobby::default() })
+    }
+
+    /// Accepts coordinators, one at a time.
+    pub(crate) async fn serve(self, listener: TcpListener) -> Result<()> {
+        loop {
+            let (stream, from) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of descriptors, most likely: what is connected goes on, and so do we.
+                    warn!(why = %error, "cannot accept a connection");
+                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                    continue;
+                }
+            };
+            let (agent, guest) = (self.clone(), self.lobby.enter(from.ip()));
+            tokio::spawn(async move {
+                match agent.attend(stream, guest).await {
+                    Ok(()) => info!("server A went away"),
+                    // Whoever was not let in may come as often as it likes.
+                    Err(error) if error.is::<LinkError>() && !agent.lobby.may_say() => {}
+                    Err(error) => info!(why = %format!("{error:#}"), %from, "a connection ended"),
+                }
+            });
+        }
+    }
+
+    async fn attend(&self, stream: TcpStream, guest: Guest) -> Result<()> {
+        let Agent { identity, replica, asker, desk, giver, .. } = self;
+        let ended = Arc::new(Notify::new());
+        let ours = replica.hello(Role::Agent);
+        let (connection, hello, grant) =
+            receive(stream, guest, (identity, Standing::Peer), HANDSHAKE_TIME, |hello| {
+                admit(hello, desk)?;
+                Ok(ours)
+            })
+            .await?;
+        let (outgoing, incoming) = connection.start();
+        take_turn(desk, replica, &hello, &ended, &outgoing)?;
+        asker.connect(outgoing.clone());
+        info!("server A is connected");
+        let end = tokio::select! {
+            end = hear(incoming, &outgoing, replica, asker, (desk, &ended), giver) => {
+                end.context("the link to server A")
+            }
+            () = ended.notified() => Ok(()),
+            () = distrusted(identity, &grant.id, Standing::Peer) => {
+                Err(anyhow!("{} is trusted as a peer no longer", grant.id))
             }
         };
-        tune(&stream);
-        let (replica, asker, desk) = (replica.clone(), asker.clone(), desk.clone());
-        let giver = giver.clone();
-        tokio::spawn(async move {
-            match receive(stream, &replica, &asker, &desk, &giver).await {
-                Ok(()) => info!("server A went away"),
-                Err(error) => info!(why = %format!("{error:#}"), %from, "a connection ended"),
-            }
-        });
+        let mut inner = desk.lock();
+        if inner.is_turn_of(&ended) {
+            inner.turn = None;
+            inner.link = None;
+            drop(inner);
+            replica.hush();
+            asker.disconnect();
+        }
+        end
     }
 }
 
-async fn receive(
-    stream: TcpStream,
-    replica: &Arc<Replica>,
-    asker: &Arc<Asker>,
+/// The connection becomes the one over which B is told what to do.
+fn take_turn(
     desk: &Desk,
-    giver: &Giver,
+    replica: &Replica,
+    hello: &Hello,
+    ended: &Arc<Notify>,
+    outgoing: &Outgoing<PeerMessage>,
 ) -> Result<()> {
-    let ended = Arc::new(Notify::new());
-    let ours = replica.hello(Role::Agent);
-    let (connection, hello) = greet(stream, HANDSHAKE_TIME, |hello| {
-        admit(hello, desk)?;
-        Ok(ours)
-    })
-    .await?;
-    let (outgoing, incoming) = connection.start();
     {
         let mut inner = desk.lock();
         // RACE: two coordinators may have been welcomed at once; the first to come here stays.
@@ -194,28 +242,12 @@ async fn receive(
     // Not under the lock of the desk: who reports holds another lock that this takes, and wants
     // that of the desk.
     replica.hush();
-    {
-        let mut inner = desk.lock();
-        if !inner.is_turn_of(&ended) {
-            bail!("a newer connection took its place");
-        }
-        inner.link = Some(outgoing.clone());
-    }
-    asker.connect(outgoing.clone());
-    info!("server A is connected");
-    let end = tokio::select! {
-        end = hear(incoming, &outgoing, replica, asker, (desk, &ended), giver) => end,
-        () = ended.notified() => Ok(()),
-    };
     let mut inner = desk.lock();
-    if inner.is_turn_of(&ended) {
-        inner.turn = None;
-        inner.link = None;
-        drop(inner);
-        replica.hush();
-        asker.disconnect();
+    if !inner.is_turn_of(ended) {
+        bail!("a newer connection took its place");
     }
-    end
+    inner.link = Some(outgoing.clone());
+    Ok(())
 }
 
 /// Only a coordinator may come in, and no second one beside the first.
@@ -242,7 +274,7 @@ async fn wait_for_room(replica: &Replica, outgoing: &Outgoing<PeerMessage>) {
 }
 
 async fn hear(
-    mut incoming: Incoming<PeerMessage, TcpStream>,
+    mut incoming: Incoming<PeerMessage, Channel>,
     outgoing: &Outgoing<PeerMessage>,
     replica: &Replica,
     asker: &Asker,

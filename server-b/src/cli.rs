@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
-use common::options::{ReplicaOptions, TalkOptions};
+use common::options::{IdentityOptions, ReplicaOptions, TalkOptions};
 
 use crate::Config;
 
@@ -17,6 +17,9 @@ pub struct Arguments {
     /// Where to wait for server A; port 0 takes a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7999")]
     pub listen: SocketAddr,
+    /// Who the server is
+    #[command(flatten)]
+    pub identity: IdentityOptions,
     /// How the directory is cared for
     #[command(flatten)]
     pub replica: ReplicaOptions,
@@ -29,6 +32,11 @@ impl Arguments {
     /// What the server is started with.
     #[must_use]
     pub fn into_config(self) -> Config {
-        Config { directory: self.directory, listen: self.listen, replica: self.replica }
+        Config {
+            directory: self.directory,
+            listen: self.listen,
+            identity: self.identity.identity,
+            replica: self.replica,
+        }
     }
 }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use common::exchange::asker::Asker;
-use common::options::{ReplicaOptions, only_loopback};
+use common::identity::Identity;
+use common::options::ReplicaOptions;
 use common::replica::service::{Claimed, Replica, Settings};
 use common::side::Side;
 use tokio::runtime::Builder;
@@ -23,6 +24,8 @@ pub struct Config {
     pub directory: PathBuf,
     /// Where to wait for server A.
     pub listen: SocketAddr,
+    /// Where the identity lies; the user's own when absent.
+    pub identity: Option<PathBuf>,
     /// How the directory is cared for.
     pub replica: ReplicaOptions,
 }
@@ -46,7 +49,8 @@ pub async fn run(
     stop: impl Future<Output = ()>,
     ready: impl FnOnce(SocketAddr, String),
 ) -> Result<()> {
-    let listen = only_loopback(config.listen)?;
+    let listen = config.listen;
+    let identity = Arc::new(Identity::open(config.identity.as_deref())?);
     let asker = Arc::new(Asker::default());
     let desk = Arc::new(agent::Desk::default());
     let settings = Settings::new(Side::B, &config.directory, &config.replica);
@@ -61,8 +65,9 @@ pub async fn run(
         .with_context(|| format!("cannot listen at {listen}: choose another with `--listen`"))?;
     let address = listener.local_addr().context("cannot learn the bound address")?;
     ready(address, replica.root().display().to_string());
+    let agent = agent::Agent::new(identity, replica.clone(), asker.clone(), desk)?;
     tokio::select! {
-        end = agent::serve(listener, replica.clone(), asker.clone(), desk) => end?,
+        end = agent.serve(listener) => end?,
         () = stop => {}
     }
     asker.disconnect();

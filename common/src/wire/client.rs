@@ -53,7 +53,8 @@ pub enum Request {
     Lock {
         /// Which.
         target: Target,
-        /// Who.
+        /// Who. Never travels: server A knows who is there.
+        #[serde(skip)]
         holder: String,
         /// Why, for others to read.
         comment: Option<String>,
@@ -64,7 +65,8 @@ pub enum Request {
     Unlock {
         /// Which.
         target: Target,
-        /// Who.
+        /// Who. Never travels: server A knows who is there.
+        #[serde(skip)]
         holder: String,
         /// Also when another holds it.
         force: bool,
@@ -118,21 +120,13 @@ pub enum Request {
     Resolve(Resolve),
 }
 
-/// The feature of a client's hello by which it says who asks.
-const HOLDER: &str = "holder=";
-/// A longer name of a holder is not said in the hello, in bytes.
-const HOLDER_BYTES_MAX: usize = 1024;
-
-/// Who asks, as a feature of a hello.
-#[must_use]
-pub fn holder_feature(holder: &str) -> Option<String> {
-    (holder.len() <= HOLDER_BYTES_MAX).then(|| format!("{HOLDER}{holder}"))
-}
-
-/// Who asks, as a hello tells.
-#[must_use]
-pub fn told_holder(features: &[String]) -> Option<String> {
-    features.iter().find_map(|feature| feature.strip_prefix(HOLDER)).map(str::to_owned)
+impl Request {
+    /// Server A writes in who asks, as the connection proved.
+    pub fn asked_by(&mut self, who: &str) {
+        if let Request::Lock { holder, .. } | Request::Unlock { holder, .. } = self {
+            who.clone_into(holder);
+        }
+    }
 }
 
 /// What becomes of the held edits at an unlock.

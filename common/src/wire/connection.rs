@@ -61,6 +61,12 @@ pub enum LinkError {
     /// We would not have the other end.
     #[error("turned away: {0}")]
     Turned(String),
+    /// The other end did not prove to have any key.
+    #[error("the other end cannot prove who it is")]
+    Unproven(#[source] io::Error),
+    /// Too many came at once, and this one had waited longest.
+    #[error("too many connections are being made")]
+    Crowded,
     /// The link ended.
     #[error("the link was lost")]
     Lost(#[source] Option<io::Error>),

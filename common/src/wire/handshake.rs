@@ -1,6 +1,7 @@
 //! The first two frames of every connection: a hello, and its reception.
 //!
-//! The end that dialled says who it is; the other one decides and answers. Until that is over
+//! The end that dialled says what it is; the other one decides and answers. Who it is has been
+//! proved before, by [`secure`](crate::wire::secure). Until that is over
 //! frames are small and one deadline covers everything. Whoever speaks something else is
 //! recognised by its first bytes, and named. Nothing here knows what follows.
 #![expect(clippy::disallowed_methods, reason = "a socket has deadlines")]
@@ -9,7 +10,6 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, ToSocketAddrs};
 use tokio::time::timeout;
 
 use crate::limits::HELLO_BYTES_MAX;
@@ -23,6 +23,8 @@ use crate::wire::message::{Hello, PROTOCOL_VERSION, Reception, ReplicaId, Role};
 pub const MAGIC: &str = "lab3";
 /// The time that connecting and both hellos may take together.
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// So many of the first bytes tell what somebody speaks.
+pub(super) const SHOWN_BYTES_MAX: usize = 16;
 /// The time that a refused peer has to read why.
 const FAREWELL_TIME: Duration = Duration::from_secs(1);
 
@@ -38,20 +40,6 @@ impl Hello {
             features: Vec::new(),
         }
     }
-}
-
-/// Connects over TCP and says hello; answers the other end's hello, too.
-pub async fn connect(
-    address: impl ToSocketAddrs,
-    hello: &Hello,
-    within: Duration,
-) -> Result<(Connection<TcpStream>, Hello), LinkError> {
-    let dial = async {
-        let stream = TcpStream::connect(address).await.map_err(LinkError::Connect)?;
-        tune(&stream);
-        say(stream, hello).await
-    };
-    timeout(within, dial).await.unwrap_or(Err(LinkError::Timeout(within)))
 }
 
 /// Says hello on a connected stream.
@@ -73,19 +61,7 @@ pub async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     timeout(within, hear(stream, decide)).await.unwrap_or(Err(LinkError::Timeout(within)))
 }
 
-/// Sets what every TCP connection of ours wants: small writes go at once, and the kernel looks
-/// after a peer that says nothing for long.
-pub fn tune(stream: &TcpStream) {
-    use rustix::net::sockopt;
-    // A socket that refuses any of these still works, only slower to send or to notice a loss.
-    let _ = stream.set_nodelay(true);
-    let _ = sockopt::set_socket_keepalive(stream, true);
-    let _ = sockopt::set_tcp_keepidle(stream, Duration::from_secs(15));
-    let _ = sockopt::set_tcp_keepintvl(stream, Duration::from_secs(5));
-    let _ = sockopt::set_tcp_keepcnt(stream, 3);
-}
-
-async fn say<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn say<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     hello: &Hello,
 ) -> Result<(Connection<S>, Hello), LinkError> {
@@ -104,14 +80,18 @@ async fn say<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-async fn hear<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn hear<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     decide: impl FnOnce(&Hello) -> Result<Hello, String>,
 ) -> Result<(Connection<S>, Hello), LinkError> {
     let mut inbox = Inbox::default();
     let body = first_frame(&mut stream, &mut inbox).await?;
     let Ok(look) = cbor::from_slice::<Look>(&body) else {
-        return Err(foreign(&body));
+        // Who dialled may not want us once it knows who we are.
+        return Err(match cbor::from_slice(&body) {
+            Ok(Reception::Refused(reason)) => LinkError::Refused(escape(reason.as_bytes())),
+            _ => foreign(&body),
+        });
     };
     if let Err(error) = check(&look) {
         if matches!(error, LinkError::Version { .. }) {
@@ -184,7 +164,7 @@ async fn first_frame<S: AsyncRead + Unpin>(
 
 /// Says why not, and waits a moment for the other end to have read it: closing with bytes unread
 /// would make the kernel throw the reason away.
-async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     reason: String,
 ) -> Result<(), LinkError> {
@@ -199,8 +179,7 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(())
 }
 
-fn foreign(bytes: &[u8]) -> LinkError {
-    const SHOWN_BYTES_MAX: usize = 16;
+pub(super) fn foreign(bytes: &[u8]) -> LinkError {
     let first = &bytes[..bytes.len().min(SHOWN_BYTES_MAX)];
     let begins = |words: &[&[u8]]| words.iter().any(|word| first.starts_with(word));
     LinkError::Foreign(match first {
@@ -208,6 +187,9 @@ fn foreign(bytes: &[u8]) -> LinkError {
             "HTTP".to_owned()
         }
         [0x15 | 0x16, 3, ..] => "TLS".to_owned(),
+        _ if first.windows(10).any(|word| word == b"magicdlab3") => {
+            "lab3 without encryption".to_owned()
+        }
         _ if begins(&[b"SSH-"]) => "SSH".to_owned(),
         _ => format!("`{}`", escape(first)),
     })

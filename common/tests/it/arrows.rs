@@ -3,7 +3,8 @@
 use crate::tidy::{Source, files, none, rust};
 
 /// A package, and where alone its name may be written.
-const PACKAGES: [(&str, &[&str]); 17] = [
+const PACKAGES: [(&str, &[&str]); 21] = [
+    ("aws_lc_rs", &["common/src/identity/key.rs", "common/src/identity/proof.rs"]),
     ("base64", &["lab3-client/src/json.rs"]),
     ("blake3", &["common/src/digest.rs", "common/src/store/row.rs"]),
     ("chrono", &["common/src/time.rs"]),
@@ -23,7 +24,17 @@ const PACKAGES: [(&str, &[&str]); 17] = [
     ),
     ("notify", &["common/src/replica/watch.rs"]),
     ("redb", &["common/src/store/"]),
-    ("rustix", &["bench/src/", "common/src/replica/", "common/src/wire/handshake.rs"]),
+    (
+        "rustix",
+        &[
+            "bench/src/",
+            "common/src/identity/",
+            "common/src/replica/",
+            "common/src/wire/local.rs",
+            "common/src/wire/secure.rs",
+        ],
+    ),
+    ("rustls", &["common/src/identity/", "common/src/wire/secure.rs"]),
     ("serde_json", &["bench/src/report.rs", "bench/src/run.rs", "lab3-client/src/json.rs"]),
     (
         "tokio",
@@ -32,6 +43,9 @@ const PACKAGES: [(&str, &[&str]); 17] = [
             "common/src/takeover.rs",
             "common/src/wire/connection.rs",
             "common/src/wire/handshake.rs",
+            "common/src/wire/lobby.rs",
+            "common/src/wire/local.rs",
+            "common/src/wire/secure.rs",
             "server-a/src/clients.rs",
             "server-a/src/ending.rs",
             "server-a/src/lib.rs",
@@ -44,15 +58,17 @@ const PACKAGES: [(&str, &[&str]); 17] = [
             "lab3-client/src/up.rs",
         ],
     ),
+    ("tokio_rustls", &["common/src/wire/secure.rs"]),
     ("tracing_appender", &["common/src/talk.rs"]),
     ("tracing_subscriber", &["common/src/talk.rs"]),
     ("walkdir", &["bench/src/tree.rs", "common/src/replica/disk/names.rs"]),
+    ("zeroize", &["common/src/identity/key.rs"]),
     ("common", &["bench/src/parts/", "server-a/src/", "server-b/src/", "lab3-client/src/"]),
 ];
 
 /// A module or folder, and which modules of our own it may name; all below `common/src` as
 /// `common::…`, all others as `crate::…`. Within its own folder it may name everything.
-const ARROWS: [(&str, &[&str]); 40] = [
+const ARROWS: [(&str, &[&str]); 45] = [
     // It knows the programs from outside only, but for the parts that it measures alone.
     (
         "bench/src/",
@@ -120,6 +136,10 @@ const ARROWS: [(&str, &[&str]); 40] = [
     ("common/src/wire/client/", &["digest", "entry", "path", "side", "time", "wire::trashed"]),
     ("common/src/wire/connection.rs", &["limits", "wire"]),
     ("common/src/wire/handshake.rs", &["limits", "path", "wire"]),
+    ("common/src/wire/lobby.rs", &[]),
+    ("common/src/wire/local.rs", &["identity::id", "wire"]),
+    ("common/src/wire/secure.rs", &["identity", "wire"]),
+    ("common/src/identity/", &["digest", "path"]),
     ("common/src/exchange/", &["digest", "limits", "path", "replica::source", "wire"]),
     (
         "common/src/replica/",
@@ -192,15 +212,19 @@ const ARROWS: [(&str, &[&str]); 40] = [
     ("server-a/src/journal/search.rs", &["path", "wire::log"]),
     ("server-a/src/broken.rs", &["path", "time", "wire::client"]),
     ("server-a/src/locks.rs", &["path", "time", "wire::client"]),
+    ("server-a/src/roles.rs", &["identity::trusted", "wire::client"]),
     ("server-a/src/pending/queue.rs", &["entry", "path", "time", "wire::client"]),
     (
         "lab3-client/src/",
-        &["digest", "entry", "options", "path", "side", "stop", "sys", "talk", "time", "wire"],
+        &[
+            "digest", "entry", "identity", "options", "path", "side", "stop", "sys", "talk",
+            "time", "wire",
+        ],
     ),
 ];
 
 /// What decides or computes: it touches no disk, socket, clock, thread or environment.
-const PURE: [&str; 53] = [
+const PURE: [&str; 56] = [
     "bench/src/dice.rs",
     "bench/src/figures.rs",
     "bench/src/parts/content.rs",
@@ -215,6 +239,8 @@ const PURE: [&str; 53] = [
     "common/src/digest.rs",
     "common/src/dirty.rs",
     "common/src/entry.rs",
+    "common/src/identity/id.rs",
+    "common/src/identity/trusted.rs",
     "common/src/limits.rs",
     "common/src/merkle.rs",
     "common/src/options.rs",
@@ -252,6 +278,7 @@ const PURE: [&str; 53] = [
     "server-a/src/locks.rs",
     "server-a/src/notes.rs",
     "server-a/src/pending/queue.rs",
+    "server-a/src/roles.rs",
     "server-a/src/timing/",
     "server-a/src/underway/mod.rs",
 ];

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use common::limits::HELLO_BYTES_MAX;
 use common::wire::cbor;
+use common::wire::connection::Connection;
 use common::wire::connection::LinkError;
-use common::wire::handshake::{HANDSHAKE_TIME, connect, greet};
+use common::wire::handshake::{HANDSHAKE_TIME, greet, open};
 use common::wire::message::{Hello, PROTOCOL_VERSION, Reception, ReplicaId, Role};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,6 +19,15 @@ fn agent() -> Hello {
 
 fn coordinator() -> Hello {
     Hello::new(Role::Coordinator, Some(ReplicaId(7)))
+}
+
+async fn connect(
+    address: String,
+    hello: &Hello,
+    within: Duration,
+) -> Result<(Connection<TcpStream>, Hello), LinkError> {
+    let stream = TcpStream::connect(address).await.map_err(LinkError::Connect)?;
+    open(stream, hello, within).await
 }
 
 async fn listen() -> (TcpListener, String) {
@@ -163,7 +173,7 @@ async fn a_closed_door_is_a_lost_link() {
     let taken = tokio::net::TcpSocket::new_v4().expect("a socket");
     taken.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
     let address = taken.local_addr().expect("an address");
-    let error = connect(address, &coordinator(), HANDSHAKE_TIME).await.err();
+    let error = connect(address.to_string(), &coordinator(), HANDSHAKE_TIME).await.err();
     assert!(matches!(error, Some(LinkError::Connect(_))));
 }
 

@@ -5,18 +5,24 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use common::entry::Kind;
+use common::identity::Identity;
+use common::identity::trusted::Standing;
 use common::path::RelPath;
 use common::time::Timestamp;
 use common::wire::client::{
     Answer, Generation, HeldOp, HeldRow, Link, ListingPart, ListingRow, LockRow, Request, State,
     WaitingRow,
 };
-use common::wire::handshake::{HANDSHAKE_TIME, greet};
+use common::wire::handshake::HANDSHAKE_TIME;
+use common::wire::lobby::Lobby;
 use common::wire::message::{Hello, Role};
+use common::wire::secure::receive;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
+
+use crate::people::shared;
 
 /// What the fake does next.
 #[expect(clippy::large_enum_variant, reason = "a script is a few steps")]
@@ -51,13 +57,17 @@ impl FakeA {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
         let address = listener.local_addr().expect("an address").to_string();
         let asked = Arc::new(Mutex::new(Vec::new()));
+        let identity = Arc::new(Identity::open(Some(&shared())).expect("an identity"));
+        let lobby = Lobby::default();
         let (log, script) = (asked.clone(), Arc::new(script));
         runtime.spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (log, script) = (log.clone(), script.clone());
+            while let Ok((stream, from)) = listener.accept().await {
+                let (log, script, identity) = (log.clone(), script.clone(), identity.clone());
+                let guest = lobby.enter(from.ip());
                 tokio::spawn(async move {
                     let ours = Hello::new(role, None);
-                    let greeted = greet(stream, HANDSHAKE_TIME, |theirs| {
+                    let least = (&*identity, Standing::Own);
+                    let greeted = receive(stream, guest, least, HANDSHAKE_TIME, |theirs| {
                         assert_eq!(theirs.role, Role::Client);
                         Ok(ours)
                     });
@@ -114,7 +124,7 @@ impl Lab3 {
             .env("TZ", "UTC")
             .env("LAB3_SERVER", &self.server)
             .env("LAB3_CACHE_DIR", self.cache.path())
-            .env("LAB3_HOLDER", "ann@mill")
+            .env("LAB3_IDENTITY", shared())
             .stdin(Stdio::null());
         command
     }

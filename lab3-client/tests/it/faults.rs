@@ -3,8 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,7 +12,10 @@ use std::time::Duration;
 use common::side::Side;
 
 use crate::dice::Dice;
+use crate::opened::opened;
+use crate::people::SERVERS;
 use crate::proxy::Proxy;
+use crate::raw::Raw;
 use crate::server::until;
 use crate::system::System;
 use crate::trees::{self, Node, put, remove, text};
@@ -180,8 +181,8 @@ fn a_link_cut_in_the_middle_of_a_file_shows_nothing_partial() {
 #[test]
 fn what_is_said_again_changes_nothing() {
     let mut system = System::new();
-    let proxy = Proxy::to(system.port_b);
-    system.peer = proxy.port;
+    let (proxy, opened) = opened(&system.people.place(SERVERS), system.port_b);
+    system.peer = opened.port;
     system.start();
     for name in ["edited", "removed", "same"] {
         put(&system.a, name, "first");
@@ -197,11 +198,10 @@ fn what_is_said_again_changes_nothing() {
     put(&system.b, "edited", "by b");
     put(&system.b, "removed", "made again by b");
     put(&system.b, "same", "by b, too");
-    let mut again = TcpStream::connect(("127.0.0.1", system.port_b)).expect("B");
-    again.write_all(&said).expect("said again");
+    let mut again = Raw::to(&system, system.port_b);
+    again.bytes(&said);
     // B hears it out, as it would hear A.
-    again.shutdown(std::net::Shutdown::Write).expect("said");
-    std::io::copy(&mut again, &mut std::io::sink()).unwrap_or_default();
+    again.rest();
     assert_eq!(text(&system.b, "edited").as_deref(), Some("by b"));
     assert_eq!(text(&system.b, "removed").as_deref(), Some("made again by b"));
     proxy.mend();

@@ -10,9 +10,7 @@ use common::path::RelPath;
 use common::side::Side;
 use common::time::Timestamp;
 use common::wire::cbor;
-use common::wire::message::{
-    Content, Hello, Order, OrderId, PeerMessage, Reception, ReplicaId, Role,
-};
+use common::wire::message::{Content, Hello, Order, OrderId, PeerMessage, ReplicaId, Role};
 use serde_bytes::ByteBuf;
 
 use crate::raw::Raw;
@@ -90,20 +88,13 @@ fn whoever_comes_to_the_wrong_door_is_told_so() {
         (system.port_b, Role::Client, "server A"),
         (system.port_b, Role::Agent, ""),
     ] {
-        let mut raw = Raw::to(&system, port);
-        raw.say(&Hello::new(role, None));
-        match raw.hear::<Reception>() {
-            Some(Reception::Refused(why)) => assert!(why.contains(words), "{why}"),
-            other => panic!("{role:?}: {other:?}"),
-        }
+        let why = Raw::to(&system, port).refused(&Hello::new(role, None));
+        assert!(why.contains(words), "{why}");
     }
     system.b_is("connected");
-    let mut second = Raw::to(&system, system.port_b);
-    second.say(&Hello::new(Role::Coordinator, Some(ReplicaId(7))));
-    match second.hear::<Reception>() {
-        Some(Reception::Refused(why)) => assert!(why.contains("another server A"), "{why}"),
-        other => panic!("{other:?}"),
-    }
+    let second = Raw::to(&system, system.port_b);
+    let why = second.refused(&Hello::new(Role::Coordinator, Some(ReplicaId(7))));
+    assert!(why.contains("another server A"), "{why}");
 }
 
 /// A path that leads out of the directory, or into what is ours, is no path: nothing is made

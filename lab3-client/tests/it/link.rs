@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use common::side::Side;
 
 use crate::link_scenes::{Rig, SCENES, Scene};
-use crate::proxy::{Act, Fault, bounds};
+use crate::proxy::{Act, Fault, records};
 
 /// Cases of the short form, over all scenes.
 const SHORT_CASES: u64 = 96;
@@ -34,7 +34,7 @@ struct Case {
 fn offsets(tape: &[u8]) -> Vec<u64> {
     let stride = (tape.len() / EVERY_OFFSET_BYTES).max(1);
     let mut offsets: Vec<u64> = (0..=tape.len()).step_by(stride).map(|at| at as u64).collect();
-    for bound in bounds(tape) {
+    for bound in records(tape) {
         let near = [bound.saturating_sub(1), bound, bound + 1, bound + 4];
         offsets.extend(near.iter().filter(|at| **at <= tape.len()).map(|at| *at as u64));
     }
@@ -50,9 +50,9 @@ fn cases(scene: usize, rig: &mut Rig) -> Vec<Case> {
     let mut cases = Vec::new();
     for toward in Side::BOTH {
         let tape = rig.proxy.tape(number, toward);
-        let bounds: Vec<u64> = bounds(&tape).into_iter().map(|at| at as u64).collect();
+        let bounds: Vec<u64> = records(&tape).into_iter().map(|at| at as u64).collect();
         for at in offsets(&tape) {
-            // A pause, or the end of one way, makes a difference between frames at most.
+            // A pause, or the end of one way, makes a difference between records at most.
             let acts = if bounds.contains(&at) { &ACTS[..] } else { &ACTS[..2] };
             cases.extend(acts.iter().map(|&act| Case { scene, fault: Fault { toward, at, act } }));
         }

@@ -3,7 +3,7 @@
 //! Each law plays the scenes of `link_scenes` under one such fault, so that both trees must be
 //! exactly what the users left, with nothing beside and nothing moving at rest.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpStream;
 use std::thread::spawn;
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use common::side::Side;
 use crate::dice::{Dice, is_full, seed};
 use crate::link_scenes::{Rig, SCENES};
 use crate::proxy::{Act, Fault, Manner, bounds};
+use crate::raw::Raw;
 use crate::server::until;
 use crate::trees::put;
 
@@ -22,7 +23,7 @@ const MEMORY_KB_MAX: u64 = 96 * 1024;
 /// Every frame of a connection that comes twice changes nothing (F06).
 #[test]
 fn what_is_said_twice_happens_once() {
-    let mut rig = Rig::start();
+    let mut rig = Rig::opened();
     for scene in &SCENES {
         for toward in Side::BOTH {
             rig.told = format!("{}, twice towards {toward}", scene.name);
@@ -36,7 +37,7 @@ fn what_is_said_twice_happens_once() {
 /// The last frames of a connection, said again to B on the next one, change nothing (F07).
 #[test]
 fn what_an_old_connection_said_changes_nothing_on_the_next() {
-    let mut rig = Rig::start();
+    let mut rig = Rig::opened();
     let mut dice = Dice(seed());
     for scene in &SCENES {
         rig.play(scene, None);
@@ -64,18 +65,17 @@ fn a_link_that_drips_is_only_slow() {
 /// A second connection of the same A takes the place of the first, and A takes it back (F08).
 #[test]
 fn of_two_connections_of_one_peer_the_newest_counts() {
-    let mut rig = Rig::start();
+    let mut rig = Rig::opened();
     for round in 0..3 {
         rig.told = format!("a second connection, {round}");
         let before = rig.proxy.connections();
         let hello = rig.proxy.tape(0, Side::B);
         let hello = &hello[..bounds(&hello)[1]];
-        let mut second = TcpStream::connect(("127.0.0.1", rig.system.port_b)).expect("B");
-        second.write_all(hello).expect("B hears");
+        let mut second = Raw::to(&rig.system, rig.system.port_b);
+        second.bytes(hello);
         until("A dials again", || rig.proxy.connections() > before);
         // A's new connection is the newest one now, so that this one has ended.
-        let mut heard = Vec::new();
-        let _ = second.read_to_end(&mut heard);
+        let heard = second.rest();
         assert!(heard.windows(7).any(|word| word == b"Welcome"), "{heard:?}");
         rig.play(&SCENES[1], None);
     }

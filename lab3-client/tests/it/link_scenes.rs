@@ -7,6 +7,8 @@ use std::path::Path;
 use common::side::Side;
 
 use crate::dice::Dice;
+use crate::opened::{Opened, opened};
+use crate::people::SERVERS;
 use crate::proxy::{Fault, Proxy};
 use crate::server::until;
 use crate::system::System;
@@ -21,6 +23,7 @@ pub(crate) struct Rig {
     /// What is being done, for the one who reads a failure.
     pub(crate) told: String,
     round: u64,
+    _opened: Option<Opened>,
 }
 
 /// Something that users do.
@@ -46,12 +49,25 @@ pub(crate) const SCENES: [Scene; 8] = [
 impl Rig {
     /// Both servers with a proxy between them, and a few files.
     pub(crate) fn start() -> Rig {
-        let mut system = System::new();
+        let system = System::new();
         let proxy = Proxy::to(system.port_b);
-        system.peer = proxy.port;
+        let peer = proxy.port;
+        Rig::around(system, proxy, peer, None)
+    }
+
+    /// The same, with a proxy that sees frames.
+    pub(crate) fn opened() -> Rig {
+        let system = System::new();
+        let (proxy, opened) = opened(&system.people.place(SERVERS), system.port_b);
+        let peer = opened.port;
+        Rig::around(system, proxy, peer, Some(opened))
+    }
+
+    fn around(mut system: System, proxy: Proxy, peer: u16, opened: Option<Opened>) -> Rig {
+        system.peer = peer;
         system.start();
         let (left, told) = (BTreeMap::new(), "at the start".to_owned());
-        let mut rig = Rig { system, proxy, left, told, round: 0 };
+        let mut rig = Rig { system, proxy, left, told, round: 0, _opened: opened };
         for name in ["by_a", "by_b", "dir/one", "dir/two", "r0", "locked"] {
             rig.put(Side::A, name, "at first");
         }

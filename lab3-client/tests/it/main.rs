@@ -7,7 +7,9 @@
 )]
 
 mod answers;
+mod apart;
 mod asking;
+mod capture;
 mod cases_directories;
 mod cases_editors;
 mod cases_links;
@@ -21,6 +23,7 @@ mod cases_strain;
 mod cases_times;
 mod cases_watching;
 mod conflicts_command;
+mod crowds;
 mod dice;
 mod errors;
 mod errors_real;
@@ -43,15 +46,19 @@ mod hostile_local;
 mod hostile_orders;
 mod hostile_pieces;
 mod hostile_reports;
+mod identities;
 mod index;
 mod link;
 mod link_faults;
 mod link_scenes;
 mod listing;
+mod local;
 mod locks;
 mod log_command;
 mod matrix;
 mod moves;
+mod opened;
+mod people;
 mod power;
 mod power_acts;
 mod power_again;

@@ -209,7 +209,23 @@ impl Proxy {
     }
 }
 
-/// Where frames end, after nothing first.
+/// Where what was encrypted at once ends, after nothing first.
+pub(crate) fn records(tape: &[u8]) -> Vec<usize> {
+    /// A type, a version, a length.
+    const HEAD_BYTES: usize = 5;
+    let mut records = vec![0];
+    let mut at = 0;
+    while let Some([_, _, _, high, low]) = tape.get(at..at + HEAD_BYTES) {
+        at += HEAD_BYTES + usize::from(u16::from_be_bytes([*high, *low]));
+        if at > tape.len() {
+            break;
+        }
+        records.push(at);
+    }
+    records
+}
+
+/// Where frames end, after nothing first; of a tape that is not encrypted.
 pub(crate) fn bounds(tape: &[u8]) -> Vec<usize> {
     let mut bounds = vec![0];
     let mut at = 0;

@@ -1,49 +1,112 @@
-//! A connection that says whatever a test wants, be it a message, a frame or bytes.
+//! A connection on which a test says what it likes, after it has proved who it is, or without.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use common::change::Outcome;
 use common::entry::Entry;
+use common::identity::Identity;
 use common::path::RelPath;
 use common::wire::cbor;
 use common::wire::message::{
     Hello, Order, OrderId, PeerMessage, Reception, ReplicaId, Report, Role,
 };
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, ServerConnection, StreamOwned};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::system::System;
 
-/// A raw connection.
-pub(crate) struct Raw(TcpStream);
+/// A connection, encrypted, on which nothing is said by itself.
+pub(crate) struct Raw(Session);
 
-/// Whom the servers of a system take for one of theirs when they connect.
-pub(crate) struct Host;
+/// Its end: who dials, or who is dialled.
+enum Session {
+    Dialling(StreamOwned<ClientConnection, TcpStream>),
+    Dialled(StreamOwned<ServerConnection, TcpStream>),
+}
+
+/// Somebody whom the servers of a system take for one of theirs when they dial.
+pub(crate) struct Host(Identity);
 
 impl Host {
-    pub(crate) fn of(_system: &System) -> Host {
-        Host
+    pub(crate) fn of(system: &System) -> Host {
+        Host(system.identity())
     }
 
-    /// Whoever connects next, welcomed with these words; `None` when it is nobody of ours.
+    /// Whoever dials next, welcomed with these words; `None` when it is nobody of ours.
     pub(crate) fn accept(&self, listener: &TcpListener, hello: &Hello) -> Option<Raw> {
         let (stream, _) = listener.accept().ok()?;
-        let mut raw = Raw::over(stream);
+        let session = ServerConnection::new(self.0.dialled()).expect("a session");
+        let mut raw = Raw(Session::Dialled(StreamOwned::new(session, timed(stream))));
         raw.hear::<Hello>()?;
         raw.say(&Reception::Welcome(hello.clone()));
         Some(raw)
     }
 }
 
-impl Raw {
-    /// To a port of these servers; nothing was said yet.
-    pub(crate) fn to(_system: &System, port: u16) -> Raw {
-        Raw::over(TcpStream::connect(("127.0.0.1", port)).expect("somebody listens"))
+fn timed(stream: TcpStream) -> TcpStream {
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a limit");
+    stream.set_write_timeout(Some(Duration::from_secs(30))).expect("a limit");
+    stream.set_nodelay(true).expect("an option");
+    stream
+}
+
+impl Session {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Session::Dialling(stream) => stream.read(bytes),
+            Session::Dialled(stream) => stream.read(bytes),
+        }
     }
 
-    /// Connected, and welcome as what it says to be.
+    fn read_exact(&mut self, bytes: &mut [u8]) -> std::io::Result<()> {
+        match self {
+            Session::Dialling(stream) => stream.read_exact(bytes),
+            Session::Dialled(stream) => stream.read_exact(bytes),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match self {
+            Session::Dialling(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+            Session::Dialled(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        }
+    }
+
+    /// Says no more.
+    fn close(&mut self) {
+        let socket = match self {
+            Session::Dialling(stream) => {
+                stream.conn.send_close_notify();
+                let _ = stream.flush();
+                &stream.sock
+            }
+            Session::Dialled(stream) => {
+                stream.conn.send_close_notify();
+                let _ = stream.flush();
+                &stream.sock
+            }
+        };
+        let _ = socket.shutdown(std::net::Shutdown::Write);
+    }
+}
+
+impl Raw {
+    /// To a port of these servers, with their own identity.
+    pub(crate) fn to(system: &System, port: u16) -> Raw {
+        Raw::by(&system.identity(), port)
+    }
+
+    /// With any identity.
+    pub(crate) fn by(identity: &Identity, port: u16) -> Raw {
+        let stream = timed(TcpStream::connect(("127.0.0.1", port)).expect("somebody listens"));
+        let nobody = ServerName::try_from("lab3").expect("a name");
+        let session = ClientConnection::new(identity.dialling(), nobody).expect("a session");
+        Raw(Session::Dialling(StreamOwned::new(session, stream)))
+    }
+
+    /// Connected and welcome.
     pub(crate) fn welcome(system: &System, port: u16, role: Role) -> Raw {
         let mut raw = Raw::to(system, port);
         raw.say(&Hello::new(role, (role == Role::Coordinator).then_some(ReplicaId(7))));
@@ -59,30 +122,29 @@ impl Raw {
         }
     }
 
-    fn over(stream: TcpStream) -> Raw {
-        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a limit");
-        stream.set_write_timeout(Some(Duration::from_secs(30))).expect("a limit");
-        Raw(stream)
+    /// Why a hello is refused.
+    pub(crate) fn refused(mut self, hello: &Hello) -> String {
+        self.say(hello);
+        match self.hear::<Reception>() {
+            Some(Reception::Refused(why)) => why,
+            other => panic!("{hello:?}: {other:?}"),
+        }
     }
 
-    /// Sends bytes; answers whether they left.
+    /// Sends bytes; answers whether they left: the other end may have had enough already.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> bool {
-        // The other end may have had enough already.
         self.0.write_all(bytes).is_ok()
     }
 
-    /// Sends a frame with this body.
     pub(crate) fn frame(&mut self, body: &[u8]) -> bool {
         self.bytes(&[&(body.len() as u32).to_be_bytes(), body].concat())
     }
 
-    /// Sends a message.
     pub(crate) fn say<T: Serialize>(&mut self, message: &T) -> bool {
         self.frame(&cbor::to_vec(message).expect("written"))
     }
 
-    /// The next message; `None` when there is none.
-    pub(crate) fn hear<T: DeserializeOwned>(&mut self) -> Option<T> {
+    pub(crate) fn hear<T: serde::de::DeserializeOwned>(&mut self) -> Option<T> {
         let mut length = [0; 4];
         self.0.read_exact(&mut length).ok()?;
         let mut body = vec![0; u32::from_be_bytes(length) as usize];
@@ -90,14 +152,26 @@ impl Raw {
         Some(cbor::from_slice(&body).expect("a message"))
     }
 
+    /// Says no more, and hears what the other end still says.
+    pub(crate) fn rest(mut self) -> Vec<u8> {
+        self.0.close();
+        let (mut rest, mut part) = (Vec::new(), [0; 4096]);
+        // However it ends.
+        while let Ok(count @ 1..) = self.0.read(&mut part) {
+            rest.extend_from_slice(&part[..count]);
+        }
+        rest
+    }
+
     /// Whether the other end closes the connection.
     pub(crate) fn dropped(mut self) -> bool {
+        use std::io::ErrorKind::{ConnectionReset, UnexpectedEof};
         let mut rest = [0; 4096];
         loop {
             match self.0.read(&mut rest) {
                 Ok(0) => return true,
                 Ok(_) => {}
-                Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
+                Err(error) => return matches!(error.kind(), ConnectionReset | UnexpectedEof),
             }
         }
     }
@@ -117,8 +191,8 @@ impl Raw {
         }
     }
 
-    /// What becomes of an operation; `None` when the connection ends before.
-    pub(crate) fn outcome(&mut self, of: u64) -> Option<Outcome> {
+    /// What becomes of an operation.
+    pub(crate) fn outcome(&mut self, of: u64) -> Option<common::change::Outcome> {
         loop {
             if let PeerMessage::Report(Report::Outcome { id: OrderId(id), outcome, .. }) =
                 self.hear()?

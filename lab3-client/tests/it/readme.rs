@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use common::identity::Identity;
 use common::wire::trashed::TrashId;
 
 use crate::server::binary;
@@ -16,12 +17,20 @@ struct Block {
     text: String,
 }
 
+/// Whose identities there are.
+const MACHINE_A: &str = "identity";
+const MACHINE_B: &str = "identity-b";
+
 struct Reader {
     folder: tempfile::TempDir,
     /// Where server A is that the commands speak to.
     server: Option<String>,
     /// Where the server B is that a server A is started for.
     peer: Option<String>,
+    /// Where the server A is that speaks to it.
+    clients: Option<String>,
+    /// Whose machine it is.
+    who: &'static str,
     running: Vec<Running>,
 }
 
@@ -50,7 +59,8 @@ fn every_command_of_the_readme_does_what_it_shows() {
             "sh up" => reader.up(&block.text, &shown.expect("the README shows what it says")),
             "sh server-b" => reader.server_b(&block.text),
             "sh server-a" => reader.server_a(&block.text),
-            "sh ssh" => assert!(block.text.contains(" 7999:127.0.0.1:7999 "), "{}", block.text),
+            "sh ids" => reader.ids(&block.text),
+            "sh client-b" => reader.client_b(&block.text),
             other => panic!("no rule for a block `{other}`"),
         }
         ran += 1;
@@ -69,7 +79,14 @@ impl Reader {
             command.arg("-r").arg(&demo).arg(folder.path().join(copy));
             assert!(command.status().expect("`cp` runs").success());
         }
-        Reader { folder, server: None, peer: None, running: Vec::new() }
+        Reader {
+            folder,
+            server: None,
+            peer: None,
+            clients: None,
+            who: MACHINE_A,
+            running: Vec::new(),
+        }
     }
 
     fn bash(&self, script: &str, directory: &Path) -> Command {
@@ -77,7 +94,9 @@ impl Reader {
         let path = format!("{}:{}", binaries.display(), std::env::var("PATH").expect("a path"));
         let mut command = Command::new("bash");
         command.args(["-euo", "pipefail", "-c", script]).current_dir(directory);
-        command.env("PATH", path).env("TZ", "UTC").env("LAB3_HOLDER", "anna@bakery");
+        command.env("PATH", path).env("TZ", "UTC").env("USER", "anna");
+        command.env("LAB3_IDENTITY", self.folder.path().join(self.who));
+        command.env("XDG_RUNTIME_DIR", self.folder.path());
         command.env("LAB3_CACHE_DIR", self.folder.path().join("cache"));
         if let Some(server) = &self.server {
             command.env("LAB3_SERVER", server);
@@ -118,22 +137,59 @@ impl Reader {
         self.server = Some(address(&said, "clients "));
     }
 
+    /// Both machines have an id.
+    fn ids(&mut self, block: &str) {
+        for who in [MACHINE_B, MACHINE_A] {
+            self.who = who;
+            let ran = self.bash(block, self.folder.path()).output().expect("`bash` runs");
+            let said = String::from_utf8_lossy(&ran.stdout).trim().to_owned();
+            assert_eq!(said, self.id(who), "{block}");
+        }
+    }
+
+    fn id(&self, who: &str) -> String {
+        let identity = Identity::open(Some(&self.folder.path().join(who)));
+        identity.expect("an identity").id().to_string()
+    }
+
+    /// The commands as they are on this machine: with the ids, and with addresses that are free.
+    fn filled_in(&self, block: &str) -> String {
+        let mut text = block.replace("ID-OF-A", &self.id(MACHINE_A));
+        text = text.replace("ID-OF-B", &self.id(MACHINE_B));
+        for port in ["0.0.0.0:7999", "0.0.0.0:4320"] {
+            text = text.replace(port, "127.0.0.1:0");
+        }
+        text = text.replace("machine-b:7999", self.peer.as_deref().unwrap_or("-"));
+        text.replace("machine-a:4320", self.clients.as_deref().unwrap_or("-"))
+    }
+
     fn server_b(&mut self, block: &str) {
-        let script = format!("exec {} --listen 127.0.0.1:0", block.trim());
+        self.who = MACHINE_B;
+        let script = self.filled_in(block).replace("\nserver-b ", "\nexec server-b ");
         let directory = self.folder.path().join("two");
         let said = self.spawn(&script, &directory, "server-b ready:");
         self.peer = Some(address(&said, "peer "));
+        self.who = MACHINE_A;
     }
 
     fn server_a(&mut self, block: &str) {
-        let peer = self.peer.take().expect("B comes first");
-        let script = format!("exec {} --listen 127.0.0.1:0 --peer {peer}", block.trim());
+        let script = self.filled_in(block).replace("\nserver-a ", "\nexec server-a ");
         let directory = self.folder.path().join("two");
         let said = self.spawn(&script, &directory, "server-a ready:");
-        let demo = self.server.replace(address(&said, "clients "));
+        self.clients = Some(address(&said, "clients "));
+        let demo = std::mem::replace(&mut self.server, self.clients.clone());
         self.run("test -e two/directory_a/letters/anna.txt", None);
         // The rest of the README speaks of the demo again.
         self.server = demo;
+    }
+
+    /// The user of machine B asks server A.
+    fn client_b(&mut self, block: &str) {
+        self.who = MACHINE_B;
+        let script = self.filled_in(block);
+        let ran = self.bash(&script, self.folder.path()).output().expect("`bash` runs");
+        assert!(ran.status.success() && !ran.stdout.is_empty(), "{block}: {ran:?}");
+        self.who = MACHINE_A;
     }
 
     /// Starts a server and reads what it says until a line that begins like this one.
@@ -205,6 +261,7 @@ fn compare(block: &str, shown: &str, said: &str) {
 fn words(line: &str) -> Vec<String> {
     let either_side = line.contains("notes.");
     let word = |word: &str| match word {
+        _ if word.starts_with("anna@") => "anna".to_owned(),
         _ if word.contains(".conflict-") => "conflict".to_owned(),
         _ if is_digest(word.trim_end_matches(',')) => "digest".to_owned(),
         "A" | "B" if either_side => "side".to_owned(),

@@ -23,7 +23,7 @@ fn asked(line: &str) -> Request {
 fn lock(name: &str, comment: Option<&str>, ttl_s: Option<u64>) -> Request {
     Request::Lock {
         target: Target::Path(path(name)),
-        holder: "ann@mill".to_owned(),
+        holder: String::new(),
         comment: comment.map(str::to_owned),
         ttl_s,
     }
@@ -31,7 +31,7 @@ fn lock(name: &str, comment: Option<&str>, ttl_s: Option<u64>) -> Request {
 
 fn unlock(name: &str, force: bool, mode: DrainMode, dry_run: bool) -> Request {
     let target = Target::Path(path(name));
-    Request::Unlock { target, holder: "ann@mill".to_owned(), force, mode, dry_run }
+    Request::Unlock { target, holder: String::new(), force, mode, dry_run }
 }
 
 #[test]
@@ -154,25 +154,6 @@ fn the_option_outweighs_the_environment() {
     let server = FakeA::answering(Answer::Done("done".to_owned()));
     let ran = Lab3::of("127.0.0.1:1").run(&["scrub", "--server", &server.address]);
     assert_eq!((ran.code, ran.out.as_str()), (0, "done\n"), "{ran:?}");
-}
-
-#[test]
-fn a_holder_is_the_user_and_the_machine_unless_named() {
-    let server = FakeA::answering(Answer::Done("done".to_owned()));
-    let lab3 = Lab3::of(&server.address);
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a name");
-    let ask = |variables: &[(&str, &str)]| {
-        let mut command = lab3.command(&["-lock", "a"]);
-        command.env_remove("LAB3_HOLDER").envs(variables.iter().copied());
-        assert!(command.status().expect("runs").success());
-        match server.asked().pop() {
-            Some(Request::Lock { holder, .. }) => holder,
-            other => panic!("{other:?}"),
-        }
-    };
-    assert_eq!(ask(&[("USER", "eve")]), format!("eve@{}", host.trim()));
-    assert_eq!(ask(&[("USER", "eve"), ("LAB3_HOLDER", "x y")]), "x y");
-    assert!(ask(&[]).ends_with(&format!("@{}", host.trim())));
 }
 
 #[test]

@@ -7,12 +7,14 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use common::identity::Identity;
 use common::side::{PerSide, Side};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::fake_a::{Ran, run};
+use crate::people::{People, SERVERS};
 use crate::server::{Port, Server, binary, until};
 use crate::trees::{self, Node};
 
@@ -31,6 +33,14 @@ pub(crate) struct System {
     pub(crate) port_b: u16,
     /// Who runs server B, if not who runs the test.
     pub(crate) user_b: Option<u32>,
+    /// Who server B is, if not who server A is.
+    pub(crate) identity_b: Option<PathBuf>,
+    /// Where the servers listen.
+    pub(crate) hosts: PerSide<String>,
+    /// A command with its arguments through which the client is started.
+    pub(crate) client_through: Vec<String>,
+    /// Whose identities there are.
+    pub(crate) people: People,
     /// A command with its arguments through which a server is started: `env TZ=Asia/Tokyo`.
     pub(crate) through: PerSide<Vec<String>>,
     _ports: [Port; 2],
@@ -45,6 +55,7 @@ impl System {
         for name in ["a", "b", "cache", "logs"] {
             DirBuilder::new().mode(0o755).create(dir.path().join(name)).expect("a directory");
         }
+        let people = People::new();
         let ports = [Port::free(), Port::free()];
         let [port_a, port_b] = [ports[0].number, ports[1].number];
         System {
@@ -58,6 +69,10 @@ impl System {
             port_a,
             port_b,
             user_b: None,
+            identity_b: None,
+            hosts: PerSide { a: "127.0.0.1".to_owned(), b: "127.0.0.1".to_owned() },
+            client_through: Vec::new(),
+            people,
             through: PerSide::default(),
             _ports: ports,
             dir,
@@ -109,8 +124,10 @@ impl System {
 
     pub(crate) fn command_a(&self) -> Command {
         let mut command = self.program(Side::A, binary("server-a"));
-        command.arg(&self.a).args(["--listen", &format!("127.0.0.1:{}", self.port_a)]);
-        command.args(["--peer", &format!("127.0.0.1:{}", self.peer)]).args(&self.options_a);
+        command.arg(&self.a).args(["--listen", &format!("{}:{}", self.hosts.a, self.port_a)]);
+        command.args(["--peer", &format!("{}:{}", self.hosts.b, self.peer)]);
+        command.args(&self.options_a);
+        self.at_home(&mut command, &self.people.place(SERVERS));
         command
     }
 
@@ -125,16 +142,29 @@ impl System {
                 command
             }
         };
-        command.arg(&self.b).args(["--listen", &format!("127.0.0.1:{}", self.port_b)]);
+        command.arg(&self.b).args(["--listen", &format!("{}:{}", self.hosts.b, self.port_b)]);
         command.args(&self.options_b);
+        let identity = match (self.user_b, &self.identity_b) {
+            (Some(id), _) => self.people.of_user(id),
+            (None, Some(place)) => place.clone(),
+            (None, None) => self.people.place(SERVERS),
+        };
+        self.at_home(&mut command, &identity);
         command
     }
 
+    /// The identity of the servers.
+    pub(crate) fn identity(&self) -> Identity {
+        self.people.identity(SERVERS)
+    }
+
+    /// Lets a program know nothing of who runs the test.
+    pub(crate) fn at_home(&self, command: &mut Command, identity: &Path) {
+        command.env("LAB3_IDENTITY", identity).env("XDG_RUNTIME_DIR", self.people.run());
+    }
+
     fn program(&self, side: Side, binary: PathBuf) -> Command {
-        let [first, rest @ ..] = &self.through[side][..] else { return Command::new(binary) };
-        let mut command = Command::new(first);
-        command.args(rest).arg(binary);
-        command
+        through(&self.through[side], binary)
     }
 
     /// Starts a server that is expected to give up; answers how.
@@ -199,15 +229,22 @@ impl System {
 
     /// The client, as somebody, to be run.
     pub(crate) fn client(&self, holder: &str, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lab3"));
+        let mut command = self.client_of(&self.people.client(holder), args);
+        command.env("LAB3_CACHE_DIR", self.dir.path().join("cache").join(holder));
+        command
+    }
+
+    /// The client with this identity, to be run.
+    pub(crate) fn client_of(&self, identity: &Path, args: &[&str]) -> Command {
+        let mut command = through(&self.client_through, env!("CARGO_BIN_EXE_lab3").into());
         command
             .args(args)
             .env_clear()
             .env("TZ", "UTC")
-            .env("LAB3_SERVER", format!("127.0.0.1:{}", self.port_a))
-            .env("LAB3_CACHE_DIR", self.dir.path().join("cache").join(holder))
-            .env("LAB3_HOLDER", holder)
+            .env("LAB3_SERVER", format!("{}:{}", self.hosts.a, self.port_a))
+            .env("LAB3_CACHE_DIR", identity.join("cache"))
             .stdin(Stdio::null());
+        self.at_home(&mut command, identity);
         command
     }
 
@@ -346,6 +383,14 @@ impl System {
         });
         why.expect("found above")
     }
+}
+
+/// A program, started through another one.
+fn through(words: &[String], program: PathBuf) -> Command {
+    let [first, rest @ ..] = words else { return Command::new(program) };
+    let mut command = Command::new(first);
+    command.args(rest).arg(program);
+    command
 }
 
 /// A line that says loudly why a test did nothing.

@@ -8,13 +8,15 @@ use std::time::Duration;
 use common::change::{Change, Operation, Outcome};
 use common::digest::Digest;
 use common::entry::{Entry, File};
+use common::identity::Identity;
 use common::path::RelPath;
 use common::time::Timestamp;
 use common::wire::connection::{Incoming, LinkError, Outgoing};
-use common::wire::handshake::{HANDSHAKE_TIME, connect};
+use common::wire::handshake::HANDSHAKE_TIME;
 use common::wire::message::{Content, Hello, Order, OrderId, PeerMessage, ReplicaId, Report, Role};
+use common::wire::secure::{Channel, dial};
 use serde_bytes::ByteBuf;
-use tokio::net::TcpStream;
+
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -22,13 +24,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Coordinator {
     out: Outgoing<PeerMessage>,
-    heard: Incoming<PeerMessage, TcpStream>,
+    heard: Incoming<PeerMessage, Channel>,
+}
+
+/// Where a server B is, and who it is.
+struct At {
+    address: SocketAddr,
+    identity: Identity,
 }
 
 impl Coordinator {
-    async fn dial(address: SocketAddr, id: u128) -> Result<Coordinator, LinkError> {
+    async fn dial(at: &At, id: u128) -> Result<Coordinator, LinkError> {
         let hello = Hello::new(Role::Coordinator, Some(ReplicaId(id)));
-        let (connection, theirs) = connect(address, &hello, HANDSHAKE_TIME).await?;
+        let (connection, theirs, _) =
+            dial(at.address, &at.identity, &hello, HANDSHAKE_TIME).await?;
         assert_eq!(theirs.role, Role::Agent);
         let (out, heard) = connection.start();
         Ok(Coordinator { out, heard })
@@ -66,8 +75,11 @@ impl Coordinator {
 }
 
 /// Runs server B on a directory as long as the body lasts.
-async fn with_server_b(directory: &Path, body: impl AsyncFnOnce(SocketAddr)) {
+async fn with_server_b(directory: &Path, body: impl AsyncFnOnce(&At)) {
+    let home = tempfile::tempdir().expect("a directory");
+    let identity = Identity::open(Some(home.path())).expect("an identity");
     let config = server_b::Config {
+        identity: Some(home.path().to_path_buf()),
         directory: directory.to_path_buf(),
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         replica: Default::default(),
@@ -78,7 +90,8 @@ async fn with_server_b(directory: &Path, body: impl AsyncFnOnce(SocketAddr)) {
     let server = tokio::spawn(server_b::run(config, stopped, |address, _| {
         bound.send(address).expect("somebody waits");
     }));
-    body(address.await.expect("the server is ready")).await;
+    let address = address.await.expect("the server is ready");
+    body(&At { address, identity }).await;
     stop.send(()).expect("the server runs");
     server.await.expect("no panic").expect("a clean stop");
 }
@@ -91,8 +104,8 @@ fn path(text: &str) -> RelPath {
 async fn an_order_is_carried_out_once_and_its_outcome_told() {
     let dir = tempfile::tempdir().expect("a directory");
     fs::write(dir.path().join("old"), "old").expect("written");
-    with_server_b(dir.path(), async |address| {
-        let mut a = Coordinator::dial(address, 1).await.expect("let in");
+    with_server_b(dir.path(), async |at| {
+        let mut a = Coordinator::dial(at, 1).await.expect("let in");
         assert_eq!(a.inventory().await, [path("old")]);
         let modified = Timestamp { seconds: 1_000_000_000, nanos: 5 };
         let file = File { digest: Digest::of(b"new"), size: 3, mode: 0o640, modified };
@@ -120,10 +133,10 @@ async fn an_order_is_carried_out_once_and_its_outcome_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_newest_link_of_one_coordinator_is_the_true_one() {
     let dir = tempfile::tempdir().expect("a directory");
-    with_server_b(dir.path(), async |address| {
-        let mut first = Coordinator::dial(address, 1).await.expect("let in");
+    with_server_b(dir.path(), async |at| {
+        let mut first = Coordinator::dial(at, 1).await.expect("let in");
         first.inventory().await;
-        let mut second = Coordinator::dial(address, 1).await.expect("let in again");
+        let mut second = Coordinator::dial(at, 1).await.expect("let in again");
         second.inventory().await;
         let end = timeout(PATIENCE, async { while first.heard.next().await.is_ok() {} });
         end.await.expect("the first link ends");
@@ -140,13 +153,14 @@ async fn the_newest_link_of_one_coordinator_is_the_true_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_coordinator_and_a_client_are_refused_with_a_reason() {
     let dir = tempfile::tempdir().expect("a directory");
-    with_server_b(dir.path(), async |address| {
-        let mut first = Coordinator::dial(address, 1).await.expect("let in");
+    with_server_b(dir.path(), async |at| {
+        let mut first = Coordinator::dial(at, 1).await.expect("let in");
         first.inventory().await;
-        let refused = Coordinator::dial(address, 2).await.err().expect("refused").to_string();
+        let refused = Coordinator::dial(at, 2).await.err().expect("refused").to_string();
         assert!(refused.contains("another server A is connected"), "{refused}");
         let client = Hello::new(Role::Client, None);
-        let refused = connect(address, &client, HANDSHAKE_TIME).await.expect_err("refused");
+        let refused =
+            dial(at.address, &at.identity, &client, HANDSHAKE_TIME).await.expect_err("refused");
         assert!(refused.to_string().contains("clients talk to server A"), "{refused}");
         assert_eq!(first.inventory().await, Vec::<RelPath>::new(), "the first one is still served");
     })
@@ -156,8 +170,8 @@ async fn a_second_coordinator_and_a_client_are_refused_with_a_reason() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_said_before_somebody_asks() {
     let dir = tempfile::tempdir().expect("a directory");
-    with_server_b(dir.path(), async |address| {
-        let mut a = Coordinator::dial(address, 1).await.expect("let in");
+    with_server_b(dir.path(), async |at| {
+        let mut a = Coordinator::dial(at, 1).await.expect("let in");
         fs::write(dir.path().join("f"), "x").expect("written");
         let id = OrderId(9);
         a.inventory().await;
@@ -178,9 +192,9 @@ async fn a_barrier_that_overtakes_the_inventory_is_answered_after_it() {
     for n in 0..2000 {
         fs::write(dir.path().join(format!("f{n}")), "x").expect("written");
     }
-    with_server_b(dir.path(), async |address| {
+    with_server_b(dir.path(), async |at| {
         // The first look at everything is still under way when these arrive.
-        let mut a = Coordinator::dial(address, 1).await.expect("let in");
+        let mut a = Coordinator::dial(at, 1).await.expect("let in");
         a.order(Order::Settle { id: OrderId(1) });
         a.order(Order::Inventory);
         a.order(Order::Settle { id: OrderId(2) });

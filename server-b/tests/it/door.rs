@@ -3,23 +3,30 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use common::identity::Identity;
 use common::wire::connection::{Connection, LinkError};
-use common::wire::handshake::{HANDSHAKE_TIME, connect};
+use common::wire::handshake::HANDSHAKE_TIME;
 use common::wire::message::{Hello, Order, PeerMessage, ReplicaId, Role};
-use tokio::net::TcpStream;
+use common::wire::secure::{Channel, dial};
 
 /// A server B on an empty directory, at a free port.
 struct ServerB {
     child: Child,
     address: String,
+    identity: Identity,
     _directory: tempfile::TempDir,
+    _home: tempfile::TempDir,
 }
 
 impl ServerB {
     fn start() -> ServerB {
         let directory = tempfile::tempdir().expect("a directory");
+        let home = tempfile::tempdir().expect("a directory");
+        let identity = Identity::open(Some(home.path())).expect("an identity");
         let mut child = Command::new(env!("CARGO_BIN_EXE_server-b"))
             .arg(directory.path())
+            .arg("--identity")
+            .arg(home.path())
             .args(["--quiet", "--listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .spawn()
@@ -29,12 +36,13 @@ impl ServerB {
         BufReader::new(out).read_line(&mut line).expect("its ready line");
         let rest = line.strip_prefix("server-b ready: peer ").expect("its ready line");
         let address = rest.split(',').next().expect("an address").to_owned();
-        ServerB { child, address, _directory: directory }
+        ServerB { child, address, identity, _directory: directory, _home: home }
     }
 
-    async fn dial(&self, role: Role, id: u128) -> Result<Connection<TcpStream>, LinkError> {
+    async fn dial(&self, role: Role, id: u128) -> Result<Connection<Channel>, LinkError> {
         let hello = Hello::new(role, Some(ReplicaId(id)));
-        connect(&self.address, &hello, HANDSHAKE_TIME).await.map(|(connection, _)| connection)
+        let dialled = dial(&self.address, &self.identity, &hello, HANDSHAKE_TIME).await;
+        dialled.map(|(connection, ..)| connection)
     }
 }
 
