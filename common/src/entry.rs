@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::digest::Digest;
 use crate::time::Timestamp;
@@ -18,7 +18,8 @@ pub enum Entry {
     Link(Arc<Link>),
     /// A directory; its times are its own and not compared.
     Dir {
-        /// Permission bits, `0o7777` at most.
+        /// Permission bits, `0o777` at most.
+        #[serde(deserialize_with = "permissions")]
         mode: u32,
     },
 }
@@ -30,10 +31,17 @@ pub struct File {
     pub digest: Digest,
     /// Length in bytes.
     pub size: u64,
-    /// Permission bits, `0o7777` at most.
+    /// Permission bits, `0o777` at most.
+    #[serde(deserialize_with = "permissions")]
     pub mode: u32,
     /// Time of the last modification.
     pub modified: Timestamp,
+}
+
+/// The permission bits of a mode that somebody told. Set-id and sticky bits, and whatever else one
+/// may say, never come from elsewhere: two sides that cannot have them would never agree on them.
+fn permissions<'de, D: Deserializer<'de>>(de: D) -> Result<u32, D::Error> {
+    Ok(u32::deserialize(de)? & 0o777)
 }
 
 /// A symbolic link.

@@ -39,8 +39,8 @@ pub enum PathError {
     /// The whole is longer than we carry.
     #[error("the path is longer than {PATH_BYTES_MAX} bytes")]
     LongPath,
-    /// The first component is ours.
-    #[error("the name `.lab3` is reserved")]
+    /// The first component is ours, or is that to some file system.
+    #[error("the name `.lab3` is reserved, in any spelling")]
     Reserved,
 }
 
@@ -150,11 +150,36 @@ fn check(bytes: &[u8]) -> Result<(), PathError> {
         match component {
             b"" | b"." | b".." => return Err(PathError::Component),
             name if name.len() > NAME_BYTES_MAX => return Err(PathError::LongName),
-            name if depth == 0 && name == RESERVED_NAME => return Err(PathError::Reserved),
+            name if depth == 0 && is_reserved(name) => return Err(PathError::Reserved),
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Whether a name in the root is `.lab3`, or is taken for it by a file system that does not tell
+/// small letters from capital ones, passes over characters that nobody sees, drops dots and spaces
+/// at the end of a name, or gives every long name a short one (`LAB3~1`).
+fn is_reserved(name: &[u8]) -> bool {
+    // Cheap, and true of nearly all names.
+    if name == RESERVED_NAME || name.len() < RESERVED_NAME.len() {
+        return name == RESERVED_NAME;
+    }
+    let seen = match std::str::from_utf8(name) {
+        Ok(text) => {
+            let seen = |c: &char| !is_invisible(*c) && !matches!(c, '\u{fe00}'..='\u{fe0f}');
+            text.chars().filter(seen).collect::<String>().into_bytes()
+        }
+        Err(_) => name.to_vec(),
+    };
+    // A stream of a file, where files have several: `.lab3:x`.
+    let stem = seen.split(|&b| b == b':').next().unwrap_or_default();
+    let end = stem.iter().rposition(|b| !matches!(b, b'.' | b' ')).map_or(0, |last| last + 1);
+    let stem = &stem[..end];
+    let short = stem.get(..5).is_some_and(|head| head.eq_ignore_ascii_case(b"lab3~"))
+        && stem.len() > 5
+        && stem[5..].iter().all(u8::is_ascii_digit);
+    short || stem.eq_ignore_ascii_case(RESERVED_NAME)
 }
 
 impl Borrow<[u8]> for RelPath {
@@ -205,13 +230,53 @@ pub fn escape(bytes: &[u8]) -> String {
     out
 }
 
+/// Text for people, from elsewhere: what a terminal would act on is escaped. Backslashes stay, for
+/// names in it are escaped already.
+#[must_use]
+pub fn inert(text: &str) -> String {
+    let parts: Vec<String> = text.split('\\').map(|part| escape(part.as_bytes())).collect();
+    parts.join("\\")
+}
+
+/// A JSON document that says the same and has nothing that a terminal would act on. Outside of its
+/// strings JSON has no such characters but line ends and tabs, which stay.
+#[must_use]
+pub fn inert_json(json: &str) -> String {
+    let acts = |c: char| (c.is_control() && !matches!(c, '\n' | '\t' | '\r')) || is_invisible(c);
+    if !json.contains(acts) {
+        return json.to_owned();
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        match acts(c) {
+            true => {
+                let units = c.encode_utf16(&mut [0; 2]).to_vec();
+                out.extend(units.iter().map(|unit| format!("\\u{unit:04x}")));
+            }
+            false => out.push(c),
+        }
+    }
+    out
+}
+
+/// Whether a character shows nothing, or turns the direction of what follows it.
 fn is_invisible(c: char) -> bool {
     matches!(
         c,
-        '\u{200b}'..='\u{200f}'
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
             | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
             | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}'
     )
 }
 
@@ -253,6 +318,16 @@ mod tests {
         ] {
             assert_eq!(RelPath::new(bad), Err(why), "{bad:?}");
         }
+        for bad in [".LAB3", ".Lab3/stage/x", ".lab3.", ".lab3 .", ".la\u{200c}b3", ".lab3\u{feff}"]
+        {
+            assert_eq!(RelPath::new(bad), Err(PathError::Reserved), "{bad:?}");
+        }
+        for bad in ["LAB3~1", "lab3~12/x", ".lab3:stream", ".lab3::$INDEX_ALLOCATION"] {
+            assert_eq!(RelPath::new(bad), Err(PathError::Reserved), "{bad:?}");
+        }
+        for good in ["lab3", ".lab33", ".lab", "LAB3~", "LAB3~1x", ".lab3x", "x.lab3", "a/.LAB3"] {
+            assert!(RelPath::new(good).is_ok(), "{good:?}");
+        }
         assert_eq!(RelPath::new("x".repeat(256)), Err(PathError::LongName));
         assert!(RelPath::new("a/.lab3").is_ok(), "only the root's own name is reserved");
     }
@@ -286,5 +361,8 @@ mod tests {
         assert_eq!(escape(b"a\x1b[2Jb\n\xff\\"), "a\\x1b[2Jb\\n\\xff\\\\");
         assert_eq!(escape("\u{202e}x\u{9b}".as_bytes()), "\\u{202e}x\\u{9b}");
         assert_eq!(escape("grün.txt".as_bytes()), "grün.txt");
+        assert_eq!(inert("`a\\nb`: \u{9b}2J\n"), "`a\\nb`: \\u{9b}2J\\n");
+        let json = "{\"path\": \"\u{9b}\u{202e}\u{e0041}ü\"}\n";
+        assert_eq!(inert_json(json), "{\"path\": \"\\u009b\\u202e\\udb40\\udc41ü\"}\n");
     }
 }

@@ -1,6 +1,8 @@
 //! What keeps one path from being synchronized. A problem never stops the rest of the tree.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::limits::DETAIL_BYTES_MAX;
 
 /// A problem of one path at one side.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -8,7 +10,20 @@ pub struct Problem {
     /// Which sort of problem.
     pub kind: ProblemKind,
     /// The step that failed and its cause, for people.
+    #[serde(deserialize_with = "clipped")]
     pub detail: String,
+}
+
+/// Words that somebody told, no more of them than anybody reads: a side may have very many
+/// problems.
+fn clipped<'de, D: Deserializer<'de>>(de: D) -> Result<String, D::Error> {
+    let mut words = String::deserialize(de)?;
+    if words.len() > DETAIL_BYTES_MAX {
+        words.truncate(words.floor_char_boundary(DETAIL_BYTES_MAX));
+        words.push('…');
+        words.shrink_to_fit();
+    }
+    Ok(words)
 }
 
 /// The sorts of problems. For each, the path's state is unknown: neither it nor a parent of it may

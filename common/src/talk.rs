@@ -11,13 +11,14 @@ use std::process::ExitCode;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber, debug, info};
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::change::Operation;
 use crate::entry::Entry;
+use crate::path::{inert, inert_json};
 use crate::side::Side;
 use crate::time::Timestamp;
 use crate::wire::message::Observation;
@@ -62,7 +63,8 @@ pub fn start(volume: Volume, format: Format) -> Voice {
         Volume::Normal => Level::INFO,
         Volume::Verbose => Level::DEBUG,
     };
-    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(writer);
+    let made = move || Inert { to: writer.clone(), format };
+    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(made);
     // Two servers in one process share the first one's voice.
     let _ = match format {
         Format::Text => {
@@ -73,6 +75,30 @@ pub fn start(volume: Volume, format: Format) -> Voice {
         ),
     };
     Voice { _worker: worker }
+}
+
+/// Writes lines without anything that a terminal would act on, whoever said it.
+struct Inert {
+    to: NonBlocking,
+    format: Format,
+}
+
+impl std::io::Write for Inert {
+    /// Called once for each line.
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let text = match (self.format, text.strip_suffix('\n')) {
+            (Format::Json, _) => inert_json(&text),
+            (Format::Text, Some(text)) => inert(text) + "\n",
+            (Format::Text, None) => inert(&text),
+        };
+        self.to.write_all(text.as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.to.flush()
+    }
 }
 
 /// The format for people.
@@ -142,7 +168,7 @@ impl Visit for Words {
 pub fn complain(program: &str, what: &str, hint: Option<&str>) -> ExitCode {
     let mut stderr = std::io::stderr().lock();
     // If nobody can read it, nobody can be told.
-    let _ = writeln!(stderr, "{program}: {what}");
+    let _ = writeln!(stderr, "{program}: {}", inert(what));
     if let Some(hint) = hint {
         let _ = writeln!(stderr, "hint: {hint}");
     }

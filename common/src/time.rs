@@ -6,9 +6,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::limits::TOLD_MICROS_MAX;
+
+/// The last nanosecond of a second.
+pub const NANOS_MAX: u32 = 999_999_999;
 
 /// A file's time: seconds since 1970 (may be negative) and nanoseconds.
 #[derive(
@@ -18,7 +21,14 @@ pub struct Timestamp {
     /// Whole seconds since 1970-01-01T00:00:00Z, rounded down.
     pub seconds: i64,
     /// Nanoseconds within the second, below one billion.
+    #[serde(deserialize_with = "within_a_second")]
     pub nanos: u32,
+}
+
+/// More than a second has, which to a system call may mean something else than a time, is taken to
+/// be its last nanosecond.
+fn within_a_second<'de, D: Deserializer<'de>>(de: D) -> Result<u32, D::Error> {
+    Ok(u32::deserialize(de)?.min(NANOS_MAX))
 }
 
 impl Timestamp {
@@ -27,7 +37,7 @@ impl Timestamp {
     #[expect(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
     pub fn now() -> Timestamp {
         let now = Utc::now();
-        Timestamp { seconds: now.timestamp(), nanos: now.timestamp_subsec_nanos().min(999_999_999) }
+        Timestamp { seconds: now.timestamp(), nanos: now.timestamp_subsec_nanos().min(NANOS_MAX) }
     }
 
     /// `2026-11-21T09:50:00.123456789Z`; times that no calendar has are given as seconds.
@@ -43,7 +53,7 @@ impl Timestamp {
     #[must_use]
     pub fn parse(text: &str) -> Option<Timestamp> {
         let time = DateTime::parse_from_rfc3339(text).ok()?;
-        let nanos = time.timestamp_subsec_nanos().min(999_999_999);
+        let nanos = time.timestamp_subsec_nanos().min(NANOS_MAX);
         Some(Timestamp { seconds: time.timestamp(), nanos })
     }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::entry::Kind;
-use common::path::RelPath;
+use common::path::{RelPath, inert_json};
 use common::side::Side;
 use common::time::Timestamp;
 use common::wire::client::timed::Trace;
@@ -430,7 +430,8 @@ pub(crate) fn word(b: &Link) -> &'static str {
 }
 
 fn text<T: Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("text keys and plain values can always be written")
+    let json = serde_json::to_string(value);
+    inert_json(&json.expect("text keys and plain values can always be written"))
 }
 
 pub(crate) fn line<T: Serialize>(value: &T) -> String {

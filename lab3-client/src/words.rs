@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use common::path::escape;
+use common::path::inert;
 use common::wire::client::{
     BrokenRow, DrainMode, HeldOp, HeldRow, Link, ListingRow, LockRow, Receipt, State, Waited,
     WaitingRow,
@@ -35,8 +35,7 @@ const HELD: &[Column] =
 /// names in it are escaped already.
 #[must_use]
 pub fn safe(text: &str) -> String {
-    let parts: Vec<String> = text.split('\\').map(|part| escape(part.as_bytes())).collect();
-    parts.join("\\")
+    inert(text)
 }
 
 /// Locks that another broke, a line each, for stderr.

@@ -97,16 +97,16 @@ impl Contents {
     }
 
     fn keep(&mut self, digest: Digest, content: Vec<u8>) {
-        self.bytes += content.len();
+        self.bytes += weight(&content);
         if let Some(old) = self.recent.insert(digest, content) {
-            self.bytes -= old.len();
+            self.bytes -= weight(&old);
         } else {
             self.order.push_back(digest);
         }
         while self.bytes > RECENT_BYTES_MAX
             && let Some(oldest) = self.order.pop_front()
         {
-            self.bytes -= self.recent.remove(&oldest).map_or(0, |content| content.len());
+            self.bytes -= self.recent.remove(&oldest).map_or(0, |content| weight(&content));
         }
     }
 
@@ -158,6 +158,11 @@ impl Contents {
         let want = Want::Piece { offset: 0, length };
         self.asker.ask(path, file.digest, want, Box::new(answered));
     }
+}
+
+/// What a content takes of our memory: also one of no bytes.
+fn weight(content: &[u8]) -> usize {
+    content.len() + 256
 }
 
 fn send_with_content(wanted: Wanted, read: &Read, link: &Link, mail: &Sender<Mail>) {
@@ -213,7 +218,7 @@ struct HeldContent {
 }
 
 impl Source for HeldContent {
-    fn recipe(&mut self) -> Result<Option<Vec<Chunk>>, SourceError> {
+    fn recipe(&mut self, _size: u64) -> Result<Option<Vec<Chunk>>, SourceError> {
         Ok(None)
     }
 

@@ -74,7 +74,7 @@ fn drive(mut driver: Driver, post: &Receiver<Mail>) {
             }
         };
         for mail in std::iter::once(first).chain(post.try_iter()).take(EVENTS_AT_ONCE) {
-            let Mail::Event(event, sent) = mail else {
+            let Mail::Event(event, sent, _room) = mail else {
                 driver.coordinator.end(&mut actions);
                 driver.carry_out_all(&mut actions, |_| {});
                 return;
@@ -149,6 +149,7 @@ impl Driver {
             Action::Discard { seq, keep, edit } => {
                 drop(self.keeper.send(Keep::Discard { seq, keep, edit }));
             }
+            Action::HangUp(why) => self.link.hang_up(&why),
             Action::Save(id, batch) => drop(self.saver.send(Save::Batch(id, batch))),
             Action::Answer(client, mut answer) => {
                 self.timing.complete(&mut answer);

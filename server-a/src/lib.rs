@@ -148,7 +148,8 @@ pub async fn run(
         move |event: Event| drop(mail.send(Mail::now(event)))
     };
     let at = peer::At { address: config.peer, identity: identity.clone() };
-    let tell = events(&mail);
+    let of_b = mail.clone();
+    let tell = move |event, room| drop(of_b.send(Mail::of_b(event, room)));
     let mut dialled = JoinSet::new();
     dialled.spawn(peer::dial(at, replica.clone(), link.clone(), asker.clone(), giver, tell));
     let end = tokio::select! {

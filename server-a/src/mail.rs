@@ -3,12 +3,17 @@
 
 use std::time::Instant;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::coordinator::event::Event;
+
+/// Room in the mailbox, given back when what took it has been handled.
+pub(crate) type Room = OwnedSemaphorePermit;
 
 /// What arrives at the driver.
 pub(crate) enum Mail {
-    /// Something happened, and was sent then.
-    Event(Event, Instant),
+    /// Something happened, and was sent then. What somebody else sends takes room.
+    Event(Event, Instant, Option<Room>),
     /// The server stops.
     Stop,
 }
@@ -16,6 +21,11 @@ pub(crate) enum Mail {
 impl Mail {
     /// Something happens now.
     pub(crate) fn now(event: Event) -> Mail {
-        Mail::Event(event, Instant::now())
+        Mail::Event(event, Instant::now(), None)
+    }
+
+    /// B says something now.
+    pub(crate) fn of_b(event: Event, room: Option<Room>) -> Mail {
+        Mail::Event(event, Instant::now(), room)
     }
 }

@@ -9,23 +9,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use common::entry::Entry;
 use common::exchange::asker::Asker;
 use common::exchange::giver::Giver;
 use common::identity::Identity;
 use common::identity::id::Id;
 use common::identity::trusted::Standing;
-use common::limits::FLUSHED_SINGLY_MAX;
+use common::limits::{
+    FLUSHED_SINGLY_MAX, FRAME_BYTES_MAX, MAIL_BYTES_MAX, NEWS_BYTES_MAX, PEER_TELLS_BYTES_MAX,
+};
 use common::path::RelPath;
 use common::replica::met;
 use common::replica::service::Replica;
 use common::side::Side;
 use common::wire::connection::{Incoming, LinkError, Outgoing};
 use common::wire::handshake::HANDSHAKE_TIME;
-use common::wire::message::{Hello, Order, OrderId, PeerMessage, ReplicaId, Report, Role};
+use common::wire::message::{
+    Hello, Observation, Order, OrderId, PeerMessage, ReplicaId, Report, Role, Row,
+};
 use common::wire::secure::{self, Channel, distrusted};
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::sleep;
 
 use crate::coordinator::event::Event;
+use crate::mail::Room;
 
 /// The first pause between two attempts to reach B; it doubles.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
@@ -38,6 +45,7 @@ const SYNC_IDS: u64 = 1 << 63;
 #[derive(Default)]
 pub(crate) struct Link {
     inner: Mutex<Inner>,
+    over: Notify,
 }
 
 #[derive(Default)]
@@ -47,6 +55,8 @@ struct Inner {
     is_last: bool,
     syncs: BTreeMap<OrderId, Sender<bool>>,
     next: u64,
+    /// Why we go on with B no more, as soon as that is so.
+    hung_up: Option<String>,
 }
 
 /// An answer to `Order::Sync` that is still to come.
@@ -62,9 +72,23 @@ impl SyncAnswer {
 impl Link {
     /// Says something to B, if it is there. What B does not hear, its next inventory makes good.
     pub(crate) fn send(&self, message: &PeerMessage) {
-        if let Some(outgoing) = &self.lock().outgoing {
+        let inner = self.lock();
+        let Some(outgoing) = &inner.outgoing else { return };
+        if outgoing.waiting() <= NEWS_BYTES_MAX {
             // A lost link is noticed by its reader.
             drop(outgoing.send(message));
+            return;
+        }
+        drop(inner);
+        self.hang_up("it does not read what it is told");
+    }
+
+    /// Ends this link.
+    pub(crate) fn hang_up(&self, why: &str) {
+        let mut inner = self.lock();
+        if inner.outgoing.take().is_some() {
+            inner.hung_up = Some(why.to_owned());
+            self.over.notify_one();
         }
     }
 
@@ -103,11 +127,13 @@ impl Link {
         self.lock().is_last = true;
     }
 
-    /// Says nothing more to B, and waits for no answer of it.
-    pub(crate) fn close(&self) {
+    /// Says nothing more to B, and waits for no answer of it. Answers why that is so, when it was
+    /// us who ended the link.
+    pub(crate) fn close(&self) -> Option<String> {
         let mut inner = self.lock();
         inner.outgoing = None;
         inner.syncs.clear();
+        inner.hung_up.take()
     }
 
     /// B is there; answers whether anything will be said to it.
@@ -117,6 +143,7 @@ impl Link {
             return false;
         }
         inner.outgoing = Some(outgoing);
+        inner.hung_up = None;
         inner.syncs.clear();
         true
     }
@@ -140,7 +167,7 @@ pub(crate) async fn dial(
     link: Arc<Link>,
     asker: Arc<Asker>,
     giver: Arc<Giver>,
-    tell: impl Fn(Event),
+    tell: impl Fn(Event, Option<Room>),
 ) -> Result<Infallible> {
     let hello = replica.hello(Role::Coordinator);
     let mut pause = PAUSE_FIRST;
@@ -160,21 +187,25 @@ pub(crate) async fn dial(
                     asker.connect(outgoing.clone());
                     outgoing.measure();
                     let (met, run) = (met::told(&theirs.features), met::told_run(&theirs.features));
-                    tell(Event::PeerUp(id, met, run));
+                    tell(Event::PeerUp(id, met, run), None);
                     let hearing = hear(incoming, &outgoing, &link, &asker, &giver, &tell);
                     let why = tokio::select! {
                         error = hearing => words(&error),
                         why = no_longer(&identity, &b) => why,
+                        () = link.over.notified() => "hung up".to_owned(),
                     };
-                    link.close();
+                    let hung_up = link.close();
                     asker.disconnect();
-                    why
+                    if hung_up.is_some() {
+                        pause = PAUSE_MOST;
+                    }
+                    hung_up.unwrap_or(why)
                 }
                 Err(why) => format!("{address}: {why}"),
             },
             Err(error) => format!("cannot reach server B at {address}: {}", words(&error)),
         };
-        tell(Event::PeerDown(error));
+        tell(Event::PeerDown(error), None);
         sleep(jittered(pause)).await;
         pause = (pause * 2).min(PAUSE_MOST);
     }
@@ -209,22 +240,79 @@ fn words(error: &LinkError) -> String {
     text
 }
 
+/// About how much of our memory a report takes, in bytes.
+fn weight(report: &Report) -> u32 {
+    /// What a row takes beside its name and content.
+    const ROW_BYTES: usize = 256;
+    let named = |path: &RelPath| path.as_bytes().len() + ROW_BYTES;
+    let entry = |entry: Option<&Entry>| match entry {
+        Some(Entry::Link(link)) => link.target.len(),
+        _ => 0,
+    };
+    let pairs = |pairs: &[(RelPath, RelPath)]| -> usize {
+        pairs.iter().map(|(from, to)| named(from) + named(to)).sum()
+    };
+    let bytes = match report {
+        Report::Inventory { rows, problems, .. } => {
+            let problems = problems.iter().map(|(path, p)| named(path) + p.detail.len());
+            let rows = rows.iter().map(|(path, row)| named(path) + entry(Some(row)));
+            rows.sum::<usize>() + problems.sum::<usize>()
+        }
+        Report::Observed(Observation { carried, rows, moved, strayed, problems, .. }) => {
+            let problems = problems
+                .iter()
+                .map(|(path, p)| named(path) + p.as_ref().map_or(0, |p| p.detail.len()));
+            let content = |row: &Row| row.content.as_ref().map_or(0, |content| content.len());
+            let rows = rows.iter().map(|r| named(&r.path) + entry(r.entry.as_ref()) + content(r));
+            let moves = pairs(carried) + pairs(moved) + pairs(strayed);
+            rows.sum::<usize>() + problems.sum::<usize>() + moves
+        }
+        Report::Outcome { .. }
+        | Report::Settled { .. }
+        | Report::Synced { .. }
+        | Report::Met { .. } => 16 * ROW_BYTES,
+        Report::Condition(_)
+        | Report::Compared { .. }
+        | Report::Reread { .. }
+        | Report::Trash { .. }
+        | Report::TrashFound { .. } => FRAME_BYTES_MAX,
+    };
+    u32::try_from((bytes + ROW_BYTES).min(MAIL_BYTES_MAX)).unwrap_or(u32::MAX)
+}
+
 async fn hear(
     mut incoming: Incoming<PeerMessage, Channel>,
     outgoing: &Outgoing<PeerMessage>,
     link: &Link,
     asker: &Asker,
     giver: &Giver,
-    tell: &impl Fn(Event),
+    tell: &impl Fn(Event, Option<Room>),
 ) -> LinkError {
+    let room = Arc::new(Semaphore::new(MAIL_BYTES_MAX));
+    let mut inventory = 0;
     loop {
         match incoming.next().await {
             Ok(PeerMessage::Report(Report::Synced { id, durable })) => link.synced(id, durable),
             Ok(PeerMessage::Report(report)) => {
-                tell(Event::Reported(Side::B, report));
+                let weight = weight(&report);
+                match &report {
+                    Report::Inventory { last: true, .. } => inventory = 0,
+                    Report::Inventory { .. } => inventory += u64::from(weight),
+                    _ => {}
+                }
+                if inventory > PEER_TELLS_BYTES_MAX {
+                    return LinkError::Turned("it never ends to tell what it has".to_owned());
+                }
+                // Whoever tells more than we hear has to wait: it stays in his machine.
+                let taken = room.clone().acquire_many_owned(weight).await;
+                tell(Event::Reported(Side::B, report), taken.ok());
                 outgoing.measure();
             }
-            Ok(PeerMessage::Ask(ask)) => giver.answer(ask, outgoing),
+            Ok(PeerMessage::Ask(ask)) => {
+                if !giver.answer(ask, outgoing) {
+                    return LinkError::Turned("it asks for more than anybody needs".to_owned());
+                }
+            }
             Ok(PeerMessage::Give(give)) => asker.take(give),
             // An agent gives no orders.
             Ok(PeerMessage::Order(_) | PeerMessage::Ping | PeerMessage::Pong) => {}

@@ -16,6 +16,7 @@ use common::exchange::giver::Giver;
 use common::exchange::remote::Remote;
 use common::identity::Identity;
 use common::identity::trusted::Standing;
+use common::limits::{INLINE_BYTES_MAX, LOOKS_MAX, NEWS_BYTES_MAX, ORDERS_MAX};
 use common::replica::known::Reporter;
 use common::replica::service::Replica;
 use common::replica::source::{Source, SourceError, Supplier};
@@ -103,6 +104,13 @@ pub(crate) fn reporter(desk: Arc<Desk>) -> Reporter {
             {
                 // A does not listen, or not as fast as users write: it asks for content then.
                 observation.rows.iter_mut().for_each(|row| row.content = None);
+            }
+            let is_news = matches!(report, Report::Observed(_));
+            if is_news && link.waiting() > NEWS_BYTES_MAX {
+                // Nobody reads there: the next connection begins with everything anew.
+                inner.link = None;
+                inner.turn.iter().for_each(|(_, ended)| ended.notify_one());
+                return;
             }
             // A link that is lost is noticed by its reader; the next one starts with everything.
             let _ = link.send(&PeerMessage::Report(report));
@@ -255,6 +263,16 @@ fn admit(hello: &Hello, desk: &Desk) -> Result<(), String> {
     }
 }
 
+/// Waits while much is to be looked at, or to be said, that was ordered before. The commits that
+/// are under way, and who gives and takes their content, do not need us for that.
+async fn wait_for_room(replica: &Replica, outgoing: &Outgoing<PeerMessage>) {
+    let is_full =
+        || replica.looks_waiting() >= LOOKS_MAX || outgoing.waiting() > 16 * WAITING_BYTES_MAX;
+    while is_full() && !outgoing.is_closed() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
 async fn hear(
     mut incoming: Incoming<PeerMessage, Channel>,
     outgoing: &Outgoing<PeerMessage>,
@@ -266,11 +284,22 @@ async fn hear(
     loop {
         match incoming.next().await? {
             PeerMessage::Order(order) => {
+                if !matches!(order, Order::Commit { .. }) {
+                    wait_for_room(replica, outgoing).await;
+                }
                 let mut inner = desk.lock();
                 if !inner.is_turn_of(ended) {
                     bail!("a newer connection took its place");
                 }
-                if let Order::Commit { id, operation, .. } = &order {
+                if let Order::Commit { id, operation, content } = &order {
+                    if inner.under_way.len() >= ORDERS_MAX {
+                        bail!("it orders more than may be under way");
+                    }
+                    if let Content::Inline(bytes) = content
+                        && bytes.len() as u64 > INLINE_BYTES_MAX
+                    {
+                        bail!("it sends content that is too large for an order");
+                    }
                     // RACE: queued before a newer connection can have taken the place of this one.
                     if inner.is_new_order(*id, operation) {
                         replica.order(order);
@@ -280,7 +309,11 @@ async fn hear(
                 drop(inner);
                 replica.order(order);
             }
-            PeerMessage::Ask(ask) => giver.answer(ask, outgoing),
+            PeerMessage::Ask(ask) => {
+                if !giver.answer(ask, outgoing) {
+                    bail!("it asks for more than anybody needs");
+                }
+            }
             PeerMessage::Give(give) => asker.take(give),
             PeerMessage::Report(_) => debug!("a report from the coordinator is ignored"),
             PeerMessage::Ping | PeerMessage::Pong => {}

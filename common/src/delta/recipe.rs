@@ -11,11 +11,11 @@ use std::io::{self, Read};
 use fastcdc::v2020::FastCDC;
 
 use crate::digest::Mark;
-use crate::limits::PIECE_BYTES_MAX;
+use crate::limits::{self, PIECE_BYTES_MAX};
 use crate::wire::message::Chunk;
 
 /// No chunk but the last is shorter.
-pub const CHUNK_BYTES_MIN: usize = 16 * 1024;
+pub const CHUNK_BYTES_MIN: usize = limits::CHUNK_BYTES_MIN;
 /// What the length of chunks is around.
 pub const CHUNK_BYTES_MEAN: usize = 64 * 1024;
 /// No chunk is longer, unless it is a hole.

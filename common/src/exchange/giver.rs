@@ -1,10 +1,12 @@
 //! Answers the other end's questions for content, on threads of their own, in the bulk lane.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use crate::exchange::packing::{is_far, pack};
+use crate::limits::ASKS_MAX;
 use crate::wire::connection::Outgoing;
 use crate::wire::message::{Ask, Give, Given, PeerMessage};
 
@@ -16,9 +18,13 @@ pub type Read = Arc<dyn Fn(&Ask) -> Vec<Given> + Send + Sync>;
 
 type Job = (Ask, Outgoing<PeerMessage>);
 
+/// How many questions wait for an answer.
+type Waiting = Arc<AtomicUsize>;
+
 /// The threads that give.
 pub struct Giver {
     jobs: Sender<Job>,
+    waiting: Waiting,
     _threads: Vec<JoinHandle<()>>,
 }
 
@@ -27,26 +33,34 @@ impl Giver {
     pub fn start(read: Read) -> std::io::Result<Giver> {
         let (jobs, queue) = channel::<Job>();
         let queue = Arc::new(Mutex::new(queue));
+        let waiting = Waiting::default();
         let threads: Result<Vec<_>, _> = (0..THREADS)
             .map(|_| {
-                let (queue, read) = (queue.clone(), read.clone());
-                Builder::new().name("giver".into()).spawn(move || give(&queue, &read))
+                let (queue, read, waiting) = (queue.clone(), read.clone(), waiting.clone());
+                Builder::new().name("giver".into()).spawn(move || give(&queue, &read, &waiting))
             })
             .collect();
-        Ok(Giver { jobs, _threads: threads? })
+        Ok(Giver { jobs, waiting, _threads: threads? })
     }
 
-    /// Answers a question on the link over which it came.
-    pub fn answer(&self, ask: Ask, link: &Outgoing<PeerMessage>) {
+    /// Answers a question on the link over which it came. Says no when so many wait that whoever
+    /// asks cannot mean it.
+    pub fn answer(&self, ask: Ask, link: &Outgoing<PeerMessage>) -> bool {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= ASKS_MAX {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        }
         // The threads outlive every sender, so this cannot fail.
         let _ = self.jobs.send((ask, link.clone()));
+        true
     }
 }
 
-fn give(queue: &Mutex<Receiver<Job>>, read: &Read) {
+fn give(queue: &Mutex<Receiver<Job>>, read: &Read, waiting: &AtomicUsize) {
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((ask, link)) = job else { return };
+        waiting.fetch_sub(1, Ordering::Relaxed);
         if link.is_closed() {
             continue;
         }

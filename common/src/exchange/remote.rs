@@ -7,13 +7,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::digest::Digest;
 use crate::exchange::asker::Asker;
-use crate::limits::{PIECE_BYTES_MAX, PIECES_IN_FLIGHT_MAX};
+use crate::limits::{CHUNK_BYTES_MIN, CHUNKS_MAX, PIECE_BYTES_MAX, PIECES_IN_FLIGHT_MAX};
 use crate::path::RelPath;
 use crate::replica::source::{Source, SourceError};
 use crate::wire::message::{Chunk, Given, Want};
-
-/// Chunks that a recipe may have: far more than any file that fits a disk.
-const CHUNKS_MAX: usize = 64 * 1024 * 1024;
 
 /// One version of one file at the other end.
 pub struct Remote {
@@ -42,7 +39,11 @@ impl Remote {
 }
 
 impl Source for Remote {
-    fn recipe(&mut self) -> Result<Option<Vec<Chunk>>, SourceError> {
+    fn recipe(&mut self, size: u64) -> Result<Option<Vec<Chunk>>, SourceError> {
+        let chunks_max = usize::try_from(size / CHUNK_BYTES_MIN as u64 + 1).unwrap_or(usize::MAX);
+        if chunks_max > CHUNKS_MAX {
+            return Ok(None);
+        }
         let (to, from) = channel();
         self.ask(Want::Recipe, (), &to);
         drop(to);
@@ -50,10 +51,11 @@ impl Source for Remote {
         loop {
             match next(&from)?.1 {
                 Given::Recipe { chunks, last } => {
-                    all.extend(chunks);
-                    if all.len() > CHUNKS_MAX {
+                    // A part that says nothing, or of more than there can be, is no end of it.
+                    if all.len() + chunks.len() > chunks_max || (chunks.is_empty() && !last) {
                         return Err(SourceError::Gone);
                     }
+                    all.extend(chunks);
                     if last {
                         return Ok(Some(all));
                     }

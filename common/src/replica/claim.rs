@@ -13,11 +13,14 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::replica::disk::Handle;
 use crate::replica::root::Root;
 use crate::takeover::wait_for;
 use crate::wire::message::ReplicaId;
 
 const RESERVED: &str = ".lab3";
+/// More than an id has digits.
+const ID_BYTES_MAX: u64 = 256;
 const OPEN_DIR: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
@@ -72,6 +75,9 @@ pub enum ClaimError {
         /// What it is.
         found: ReplicaId,
     },
+    /// Somebody else has made it, or may write to it: what it says would be his.
+    #[error("`{}` belongs to another user, or others may write to it", .0.display())]
+    Foreign(PathBuf),
     /// Its id is not one.
     #[error("`{}` does not hold a replica id", .0.display())]
     BadId(PathBuf),
@@ -95,6 +101,7 @@ impl Claim {
         let own = top
             .and_then(|top| subdirectory(top, RESERVED))
             .map_err(|e| failed("create the directory", &inside, e))?;
+        be_ours(&own, &inside)?;
         let mut locks = vec![lock(&own, root.path(), &inside)?];
         for name in ["stage", "cookies"] {
             subdirectory(own.as_fd(), name)
@@ -138,6 +145,11 @@ impl Claim {
     /// A directory for state, made when it is not there.
     pub fn state_directory(&self, name: &str) -> Result<PathBuf, ClaimError> {
         private_directory(&self.state.join(name))
+    }
+
+    /// The open `.lab3` itself, whatever has its name by now.
+    pub fn inside(&self) -> io::Result<Handle> {
+        Ok(self.own.try_clone()?.into())
     }
 
     /// Opens `stage/`.
@@ -201,7 +213,7 @@ fn identity(
     if elsewhere && expected.is_none() {
         expected = read_id(&remembered)?;
     }
-    let found = read_id(&inside.join("id"))?;
+    let found = read_id_in(own, inside)?;
     if let Some(expected) = expected
         && !terms.approved
     {
@@ -239,6 +251,33 @@ fn read_id(path: &Path) -> Result<Option<ReplicaId>, ClaimError> {
         Ok(id) => Ok(Some(ReplicaId(id))),
         Err(_) => Err(ClaimError::BadId(path.to_owned())),
     }
+}
+
+/// The id in the open directory, not through a link.
+fn read_id_in(own: &OwnedFd, inside: &Path) -> Result<Option<ReplicaId>, ClaimError> {
+    let failed = |e| failed("read", &inside.join("id"), e);
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(own, "id", flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(e) => return Err(failed(e.into())),
+    };
+    let mut text = String::new();
+    file.take(ID_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+    match u128::from_str_radix(text.trim(), 16) {
+        Ok(id) => Ok(Some(ReplicaId(id))),
+        Err(_) => Err(ClaimError::BadId(inside.join("id"))),
+    }
+}
+
+/// Who may write into our reserved directory decides what becomes of the tree and, through links,
+/// of whatever we may write to.
+fn be_ours(own: &OwnedFd, inside: &Path) -> Result<(), ClaimError> {
+    let stat = rustix::fs::fstat(own).map_err(|e| failed("look at", inside, e.into()))?;
+    if stat.st_uid != rustix::process::geteuid().as_raw() || stat.st_mode & 0o022 != 0 {
+        return Err(ClaimError::Foreign(inside.to_owned()));
+    }
+    Ok(())
 }
 
 fn write_id(dir: BorrowedFd<'_>, name: &str, id: ReplicaId) -> io::Result<()> {

@@ -7,6 +7,7 @@
 //! the rows: their order is the order of knowing.
 
 pub mod carry;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,7 +18,6 @@ use serde_bytes::ByteBuf;
 use crate::change::Outcome;
 use crate::entry::Entry;
 use crate::grown::Grown;
-use crate::limits::{INLINE_PER_MESSAGE_MAX, ROWS_PER_MESSAGE_MAX};
 use crate::merkle::{self, Merkle, Question};
 use crate::path::{RelPath, rows_below};
 use crate::problem::{Problem, ProblemKind};
@@ -248,22 +248,12 @@ impl Known {
         let Inner { rows, lately, .. } = &mut *inner;
         let strayed = lately.strays(rows, &fresh);
         let mut news = Observation { moved, strayed, ..Observation::default() };
-        let (mut bytes, mut told_part) = (0, false);
         for (path, finding) in fresh {
             let Some(mut row) = inner.take(path, finding, &mut news.problems) else { continue };
             row.seen = age(&row.path);
-            bytes += row.content.as_ref().map_or(0, |c| c.len());
             news.rows.push(row);
-            if news.rows.len() >= ROWS_PER_MESSAGE_MAX || bytes >= INLINE_PER_MESSAGE_MAX / 2 {
-                news.more = true;
-                inner.say(&self.report, Report::Observed(std::mem::take(&mut news)));
-                told_part = true;
-                bytes = 0;
-            }
         }
-        if told_part || news != Observation::default() {
-            inner.say(&self.report, Report::Observed(news));
-        }
+        told::observation(news, |part| inner.say(&self.report, part));
         again
     }
 
@@ -316,16 +306,8 @@ impl Known {
         if let Some(condition) = &inner.condition {
             (self.report)(Report::Condition(condition.clone()));
         }
-        let mut rows = Vec::new();
-        for (path, row) in &inner.rows {
-            rows.push((path.clone(), row.entry.clone()));
-            if rows.len() == ROWS_PER_MESSAGE_MAX {
-                let rows = std::mem::take(&mut rows);
-                (self.report)(Report::Inventory { rows, problems: Vec::new(), last: false });
-            }
-        }
-        let problems = inner.problems.iter().map(|(p, q)| (p.clone(), q.clone())).collect();
-        (self.report)(Report::Inventory { rows, problems, last: true });
+        let rows = inner.rows.iter().map(|(path, row)| (path, &row.entry));
+        told::inventory(rows, inner.problems.iter(), &self.report);
         for report in std::mem::take(&mut inner.promised) {
             (self.report)(report);
         }

@@ -33,6 +33,7 @@ pub mod known;
 mod lanes;
 pub mod life;
 pub mod listing;
+pub mod looks;
 pub mod met;
 pub mod metadata;
 mod moved;

@@ -11,6 +11,7 @@ use std::time::Instant;
 use crate::path::RelPath;
 use crate::replica::hashing::Hashed;
 use crate::replica::known::Known;
+use crate::replica::looks::Place;
 use crate::replica::observing::Observing;
 use crate::replica::read::{WriterProbe, is_open_for_writing};
 use crate::replica::root::Root;
@@ -59,6 +60,8 @@ impl Default for Settings {
 /// What the observer can be told.
 #[derive(Clone, Debug)]
 pub enum Command {
+    /// The same, and somebody counts what waits.
+    Counted(Box<Command>, Place),
     /// Report everything that was done before now, then `Report::Settled`.
     Settle(OrderId),
     /// Look at a path and everything below, or at everything.

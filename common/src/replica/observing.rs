@@ -216,6 +216,7 @@ impl Observing {
     fn obey(&mut self, command: Command) {
         let now = self.now();
         match command {
+            Command::Counted(command, _place) => self.obey(*command),
             Command::Settle(id) => self.settle(id),
             // Somebody found that it is not what was told of it, so its stamp is not believed.
             Command::Rescan(Some(path)) => {

@@ -32,7 +32,7 @@ pub(super) fn rebuild(
     // The other end reads its version while we read ours.
     let (target, have) = thread::scope(|scope| {
         let have = scope.spawn(|| chunks_at_hand(old));
-        (source.recipe(), have.join())
+        (source.recipe(size), have.join())
     });
     let Some(target) = target? else { return Ok(false) };
     let total: u64 = target.iter().map(|chunk| u64::from(chunk.length)).sum();

@@ -17,7 +17,7 @@ use crate::limits::RESERVED_NAME;
 use crate::path::RelPath;
 use crate::replica::disk::{Handle, Open};
 use crate::replica::stamp::Stamp;
-use crate::time::Timestamp;
+use crate::time::{NANOS_MAX, Timestamp};
 
 /// Longer paths are walked in steps: the kernel takes at most `PATH_MAX` bytes at once.
 const STEP_BYTES_MAX: usize = 4000;
@@ -196,12 +196,14 @@ pub fn is_absence(error: &io::Error) -> bool {
 /// What a stat call tells.
 #[must_use]
 pub fn stamp_of(stat: &Stat) -> Stamp {
+    // A damaged disk may say more nanoseconds than a second has.
+    let time = |seconds, nanos: u32| Timestamp { seconds, nanos: nanos.min(NANOS_MAX) };
     Stamp {
         dev: stat.st_dev as _,
         ino: stat.st_ino as _,
         size: stat.st_size as _,
-        modified: Timestamp { seconds: stat.st_mtime as _, nanos: stat.st_mtime_nsec as _ },
-        changed: Timestamp { seconds: stat.st_ctime as _, nanos: stat.st_ctime_nsec as _ },
+        modified: time(stat.st_mtime as _, stat.st_mtime_nsec as _),
+        changed: time(stat.st_ctime as _, stat.st_ctime_nsec as _),
         mode: stat.st_mode as _,
         links: stat.st_nlink as _,
     }

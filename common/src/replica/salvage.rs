@@ -12,6 +12,7 @@ use crate::limits::TRASH_ROWS_MAX;
 use crate::path::RelPath;
 use crate::replica::examine::{Seen, examine};
 use crate::replica::known::Known;
+use crate::replica::looks::Place;
 use crate::replica::publish::Publisher;
 use crate::replica::trash::{Reason, Trash, Trashed};
 use crate::wire::message::{OrderId, Report};
@@ -23,9 +24,11 @@ enum Question {
     Find(OrderId, TrashName),
 }
 
+type Asked = (Question, Place);
+
 /// The thread that answers.
 pub struct Salvage {
-    inner: Mutex<Option<(Sender<Question>, JoinHandle<()>)>>,
+    inner: Mutex<Option<(Sender<Asked>, JoinHandle<()>)>>,
 }
 
 impl Salvage {
@@ -38,16 +41,16 @@ impl Salvage {
     }
 
     /// Reports what is in trash at and below a path.
-    pub fn list(&self, id: OrderId, below: Option<RelPath>) {
-        self.ask(Question::List(id, below));
+    pub fn list(&self, id: OrderId, below: Option<RelPath>, place: Place) {
+        self.ask((Question::List(id, below), place));
     }
 
     /// Reports what a version is now.
-    pub fn find(&self, id: OrderId, name: TrashName) {
-        self.ask(Question::Find(id, name));
+    pub fn find(&self, id: OrderId, name: TrashName, place: Place) {
+        self.ask((Question::Find(id, name), place));
     }
 
-    fn ask(&self, question: Question) {
+    fn ask(&self, question: Asked) {
         if let Some((ask, _)) = &*self.inner.lock().unwrap_or_else(PoisonError::into_inner) {
             // The thread ends only after its sender.
             drop(ask.send(question));
@@ -66,8 +69,8 @@ impl Salvage {
     }
 }
 
-fn run(known: &Known, trash: &Trash, asked: &Receiver<Question>) {
-    while let Ok(question) = asked.recv() {
+fn run(known: &Known, trash: &Trash, asked: &Receiver<Asked>) {
+    while let Ok((question, _place)) = asked.recv() {
         match question {
             Question::List(id, below) => {
                 list(trash, id, below.as_ref()).into_iter().for_each(|part| known.answer(part));

@@ -239,9 +239,16 @@ impl Scan<'_> {
             Ok(path) => Some(path),
             Err(PathError::Reserved) if name == RESERVED_NAME => None,
             Err(error) => {
-                if let Some(path) = place {
-                    let detail = format!("a name in it cannot be carried: {error}");
-                    self.trouble(path, ProblemKind::Unreadable, detail);
+                match place {
+                    Some(path) => {
+                        let detail = format!("a name in it cannot be carried: {error}");
+                        self.trouble(path, ProblemKind::Unreadable, detail);
+                    }
+                    // The root is no path, so nobody could ask about it.
+                    None => {
+                        let name = crate::path::escape(name);
+                        tracing::warn!(path = %name, why = %error, "cannot be carried:");
+                    }
                 }
                 None
             }

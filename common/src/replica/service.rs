@@ -21,9 +21,10 @@ use crate::replica::commit::{Committer, Durability, Job};
 use crate::replica::known::{Known, Reporter};
 use crate::replica::lanes::Lanes;
 use crate::replica::life;
+use crate::replica::looks::{Looks, Place};
 use crate::replica::met;
 use crate::replica::observer::{self, Command, Observer, ObserverError, ObserverHandle};
-use crate::replica::place::{self, Clash, Place};
+use crate::replica::place::{self, Clash};
 use crate::replica::publish::{self, Publisher};
 use crate::replica::remembered;
 use crate::replica::reread::{Reread, reread};
@@ -112,6 +113,8 @@ pub struct Replica {
     lanes: Lanes,
     saving: Saving,
     salvage: Salvage,
+    /// What was ordered but for commits, and is not carried out.
+    looks: Looks,
     /// Another number in each life of the directory; where that cannot be told, with each start.
     run: u64,
 }
@@ -209,6 +212,7 @@ impl Replica {
             lanes,
             saving,
             salvage,
+            looks: Looks::default(),
             run,
         })
     }
@@ -230,16 +234,17 @@ impl Replica {
 
     /// How a server that cares for it introduces itself.
     pub fn hello(&self, role: Role) -> Hello {
-        let place = Place::of(self.root.path());
-        let number = met::read(self.root.path()).map(met::feature);
+        let place = place::Place::of(self.root.path());
+        let inside = self.claim.inside().ok();
+        let number = inside.and_then(|inside| met::read(&inside)).map(met::feature);
         let run = met::run_feature(self.run);
-        let features = place.iter().map(Place::feature).chain(number).chain([run]).collect();
+        let features = place.iter().map(place::Place::feature).chain(number).chain([run]).collect();
         Hello { features, ..Hello::new(role, Some(self.id())) }
     }
 
     /// Whether the root of another server lies where it must not: in this one, or around it.
     pub fn clash(&self, theirs: &Hello) -> Option<Clash> {
-        Place::of(self.root.path())?.clash(&Place::told(&theirs.features)?)
+        place::Place::of(self.root.path())?.clash(&place::Place::told(&theirs.features)?)
     }
 
     /// The claim on the directory.
@@ -257,8 +262,15 @@ impl Replica {
         self.durability == Durability::Strict
     }
 
+    /// How many orders wait that look, compare or list.
+    pub fn looks_waiting(&self) -> usize {
+        self.looks.waiting()
+    }
+
     /// Takes an order. Never waits.
     pub fn order(&self, order: Order) {
+        let place = self.looks.enter();
+        let look = |command| self.observer.send(Command::Counted(Box::new(command), place.clone()));
         match order {
             Order::Commit { id, operation, content } => {
                 self.lanes.commit(Job::new(id, operation, content));
@@ -267,32 +279,41 @@ impl Replica {
                 // What is known is news only after the first look at everything, and when nothing
                 // that an earlier listener ordered is under way any more.
                 let (known, line) = (self.known.clone(), self.lanes.line());
-                self.observer.when_ready(move || line.when_over(move || known.inventory()));
+                let tell = move || {
+                    known.inventory();
+                    drop(place);
+                };
+                self.observer.when_ready(move || line.when_over(tell));
             }
-            Order::Settle { id } => self.observer.send(Command::Settle(id)),
-            Order::Rescan { path: None } => self.observer.send(Command::Scrub),
-            Order::Rescan { path } => self.observer.send(Command::Rescan(path)),
-            Order::Sync { id, paths } => self.observer.send(Command::Sync(id, paths)),
-            Order::Approve => self.observer.send(Command::Approve),
-            Order::Meet { number } => match met::write(self.root.path(), number) {
+            Order::Settle { id } => look(Command::Settle(id)),
+            Order::Rescan { path: None } => look(Command::Scrub),
+            Order::Rescan { path } => look(Command::Rescan(path)),
+            Order::Sync { id, paths } => look(Command::Sync(id, paths)),
+            Order::Approve => look(Command::Approve),
+            Order::Meet { number } => match self.remember_meeting(number) {
                 Ok(()) => self.known.answer(Report::Met { number }),
                 // The coordinator will say the same number at the next meeting.
                 Err(error) => tracing::warn!(why = %error, "cannot remember this meeting"),
             },
-            Order::ListTrash { id, below } => self.salvage.list(id, below),
-            Order::FindTrash { id, name } => self.salvage.find(id, name),
-            Order::Compare { id, question } => self.compare(id, question),
-            Order::Reread { id } => self.reread(id),
+            Order::ListTrash { id, below } => self.salvage.list(id, below, place),
+            Order::FindTrash { id, name } => self.salvage.find(id, name, place),
+            Order::Compare { id, question } => self.compare(id, question, place),
+            Order::Reread { id } => self.reread(id, place),
         }
     }
 
+    fn remember_meeting(&self, number: u64) -> io::Result<()> {
+        met::write(&self.claim.inside()?, number)
+    }
+
     /// Reads everything on a thread of its own, and says what is damaged.
-    fn reread(&self, id: OrderId) {
+    fn reread(&self, id: OrderId, place: Place) {
         let (root, known, look) = (self.root.clone(), self.known.clone(), self.observer.sender());
         let read = move || {
             let Reread { read, rotten } =
                 reread(&root, &known, |path| look(Command::MarkDirty(path)));
             known.say(Report::Reread { id, read, rotten });
+            drop(place);
         };
         if let Err(error) = std::thread::Builder::new().name("rereading".into()).spawn(read) {
             tracing::warn!(why = %error, "cannot read everything");
@@ -300,9 +321,12 @@ impl Replica {
     }
 
     /// Answers on a thread of its own: the first comparison of a large tree takes a while.
-    fn compare(&self, id: OrderId, question: Question) {
+    fn compare(&self, id: OrderId, question: Question, place: Place) {
         let known = self.known.clone();
-        let answer = move || known.compare(id, &question);
+        let answer = move || {
+            known.compare(id, &question);
+            drop(place);
+        };
         // Without a thread there is no answer, and whoever asked asks again.
         if let Err(error) = std::thread::Builder::new().name("comparing".into()).spawn(answer) {
             tracing::warn!(why = %error, "cannot compare");

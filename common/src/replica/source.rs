@@ -21,8 +21,8 @@ pub enum SourceError {
 
 /// One version of one file, elsewhere. It may wait; it belongs to one commit.
 pub trait Source {
-    /// Its chunks, when the other end offers them.
-    fn recipe(&mut self) -> Result<Option<Vec<Chunk>>, SourceError>;
+    /// Its chunks, when the other end offers them, of a content of this size.
+    fn recipe(&mut self, size: u64) -> Result<Option<Vec<Chunk>>, SourceError>;
 
     /// Gives ranges (offset and length) of the content to `sink`, in any order, several of them
     /// under way at once, each whole or in pieces.

@@ -24,6 +24,7 @@ use notify::{RecursiveMode, WatchPathConfig, Watcher as _};
 use crate::dirty::Place;
 use crate::limits::RESERVED_NAME;
 use crate::path::RelPath;
+use crate::replica::disk::Open;
 use crate::replica::root::Root;
 
 /// Where cookies are put, below `.lab3`.
@@ -231,9 +232,11 @@ impl Watch {
     }
 
     fn watch_cookies(&mut self) {
-        for directory in [RESERVED_NAME, COOKIES.as_bytes()] {
-            // What is there already is fine; what cannot be made shows when a cookie is put.
-            let _ = self.root.handle().make_directory(directory, 0o700);
+        // What is there already is fine; what cannot be made shows when a cookie is put.
+        let root = self.root.handle();
+        let _ = root.make_directory(RESERVED_NAME, 0o700);
+        if let Ok(ours) = root.open_at(RESERVED_NAME, Open::Directory) {
+            let _ = ours.make_directory(b"cookies", 0o700);
         }
         let config = WatchPathConfig::new(RecursiveMode::NonRecursive);
         if let Err(error) = self.watcher.watch_with(&self.base.join(COOKIES), config) {

@@ -489,7 +489,9 @@ impl<M: Message, S: AsyncRead + AsyncWrite> Incoming<M, S> {
     }
 
     fn answer_ping(&self) {
+        // Whoever is told as much as that hears a sign of life in it.
         if let Some(Pong { urgent, waiting, frame }) = &self.pong
+            && waiting.load(Ordering::Relaxed) < WRITE_BYTES
             && let Some(urgent) = urgent.upgrade()
         {
             waiting.fetch_add(frame.len(), Ordering::Relaxed);

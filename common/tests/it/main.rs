@@ -44,6 +44,7 @@ mod store;
 mod store_crash;
 mod store_damage;
 mod tidy;
+mod wall;
 mod watch_directories;
 mod watch_files;
 mod watch_limits;

@@ -169,7 +169,7 @@ impl Supplier for Shelf {
 }
 
 impl Source for Served {
-    fn recipe(&mut self) -> Result<Option<Vec<Chunk>>, SourceError> {
+    fn recipe(&mut self, _size: u64) -> Result<Option<Vec<Chunk>>, SourceError> {
         Ok(None)
     }
 

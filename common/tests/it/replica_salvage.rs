@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use common::change::Outcome;
 use common::entry::Entry;
 use common::replica::known::Known;
+use common::replica::looks::Looks;
 use common::replica::salvage::Salvage;
 use common::wire::message::{Content, OrderId, Report};
 use common::wire::trashed::{TrashFound, TrashName, TrashReason, TrashRow};
@@ -30,7 +31,7 @@ impl Asked {
     }
 
     fn list(&self, below: Option<&str>) -> (Vec<TrashRow>, u64) {
-        self.salvage.list(OrderId(1), below.map(path));
+        self.salvage.list(OrderId(1), below.map(path), Looks::default().enter());
         let mut all = Vec::new();
         loop {
             let Report::Trash { id: OrderId(1), rows, left_out, last } =
@@ -46,7 +47,7 @@ impl Asked {
     }
 
     fn find(&self, name: &TrashName) -> Option<TrashFound> {
-        self.salvage.find(OrderId(2), name.clone());
+        self.salvage.find(OrderId(2), name.clone(), Looks::default().enter());
         match self.reports.recv().unwrap() {
             Report::TrashFound { id: OrderId(2), found } => found.unwrap(),
             other => panic!("{other:?}"),

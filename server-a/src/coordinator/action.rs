@@ -38,6 +38,8 @@ pub enum Action {
     Save(SaveId, Batch),
     /// Say something to a client. Only the parts of a listing are followed by more.
     Answer(ClientId, Answer),
+    /// Go on with B no more on this link; this is why.
+    HangUp(String),
     /// Send `Event::Woke` then.
     WakeAt(Moment),
     /// Tell people.

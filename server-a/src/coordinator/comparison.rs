@@ -19,6 +19,8 @@ const DIFFERING_MAX: usize = 100;
 const EXCEPTIONS_SHOWN: usize = 100;
 /// Questions of one comparison.
 const ROUNDS_MAX: u32 = 1000;
+/// Directories that wait to be asked about.
+const LEFT_MAX: usize = 100_000;
 
 /// What is not compared: at which side the reason lies, and which it is.
 pub(super) type Exceptions = BTreeMap<RelPath, (Option<Side>, String)>;
@@ -122,7 +124,8 @@ impl Run {
     /// Goes on to what is asked next; answers whether there is anything.
     pub(super) fn next(&mut self) -> bool {
         self.rounds += 1;
-        if self.differing.len() >= DIFFERING_MAX || self.rounds >= ROUNDS_MAX {
+        let endless = self.rounds >= ROUNDS_MAX || self.left.len() >= LEFT_MAX;
+        if self.differing.len() >= DIFFERING_MAX || endless {
             self.more |= !self.left.is_empty() || self.differing.len() > DIFFERING_MAX;
             self.differing.truncate(DIFFERING_MAX);
             return false;

@@ -65,9 +65,9 @@ impl Desk {
         self.cursors.remove(&client);
     }
 
-    pub(super) fn settled(&mut self, id: OrderId) {
+    pub(super) fn settled(&mut self, side: Side, id: OrderId) {
         for ask in self.asks.values_mut() {
-            ask.settling.retain(|(_, settling)| *settling != id);
+            ask.settling.remove(&(side, id));
         }
     }
 

@@ -122,6 +122,12 @@ impl Flights {
         Some(flight)
     }
 
+    /// Ends an operation that was ordered at this side.
+    pub(super) fn finish_at(&mut self, side: Side, id: OrderId) -> Option<Flight> {
+        self.by_id.get(&id).filter(|flight| flight.side == side)?;
+        self.finish(id)
+    }
+
     /// The operations at one side.
     pub(super) fn at_side(&self, side: Side) -> Vec<OrderId> {
         self.by_id.iter().filter(|(_, f)| f.side == side).map(|(id, _)| *id).collect()

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::change::Operation;
 use common::entry::{Entry, same};
-use common::path::RelPath;
+use common::path::{RelPath, rows_below};
 use common::problem::Problem;
 use common::side::{PerSide, Side};
 use common::tree::Tree;
@@ -30,6 +30,32 @@ pub(super) struct Arriving {
 }
 
 impl Coordinator {
+    /// From now on the tree of B may have so many rows.
+    pub fn take_of_b(&mut self, rows_max: usize) {
+        self.rows_max = rows_max;
+    }
+
+    /// Goes on with B only as long as what it tells can be kept in memory.
+    fn bear_with_b(&mut self, out: &mut Vec<Action>) {
+        let arriving = &self.arriving.b;
+        let told = arriving.tree.len() + arriving.problems.len();
+        let known = self.seen.b.len() + self.problems.b.len() + self.hints.len();
+        let marked = self.dirty.len() + self.urgent.len();
+        if told.max(known).max(marked) <= self.rows_max {
+            return;
+        }
+        let why = format!("it tells of more than {} paths", self.rows_max);
+        self.arriving.b = Arriving::default();
+        self.seen.b = Tree::default();
+        self.problems.b.clear();
+        let (archive, seen) = (&self.archive, &self.seen.a);
+        let is_known = |path: &RelPath| archive.get(path).is_some() || seen.get(path).is_some();
+        self.dirty.retain(is_known);
+        self.urgent.retain(is_known);
+        self.ready.b = false;
+        out.push(Action::HangUp(why));
+    }
+
     pub(super) fn take_report(&mut self, side: Side, report: Report, out: &mut Vec<Action>) {
         match report {
             Report::Inventory { rows, problems, last } => {
@@ -44,12 +70,13 @@ impl Coordinator {
                     self.observed(side, observation, out);
                 }
             }
-            Report::Outcome { id, outcome, .. } => self.outcome(id, outcome, out),
-            Report::Settled { id } => self.desk.settled(id),
+            Report::Outcome { id, outcome, .. } => self.outcome(side, id, outcome, out),
+            Report::Settled { id } => self.desk.settled(side, id),
             Report::Synced { .. } => {}
             Report::Compared { id, level } => self.compared(side, id, level, out),
             Report::Reread { id, read, rotten } => self.checks.reread(side, id, read, rotten),
-            Report::Met { number } => self.met(number),
+            Report::Met { number } if side == Side::B => self.met(number),
+            Report::Met { .. } => {}
             Report::Trash { .. } | Report::TrashFound { .. } => self.salvages.heard(side, report),
             Report::Condition(condition) => {
                 let (old, new) = (&self.conditions[side].halted, &condition.halted);
@@ -68,6 +95,9 @@ impl Coordinator {
                 }
                 self.conditions[side] = condition;
             }
+        }
+        if side == Side::B {
+            self.bear_with_b(out);
         }
     }
 
@@ -105,11 +135,22 @@ impl Coordinator {
     }
 
     fn observed(&mut self, side: Side, observation: Observation, out: &mut Vec<Action>) {
-        let Observation { carried, mut rows, mut moved, strayed, problems, more } = observation;
+        let Observation { carried, rows: told, mut moved, strayed, problems, more } = observation;
+        let mut rows = Vec::new();
+        let mut left = BTreeMap::new();
         for (from, to) in carried {
-            rows.splice(0..0, self.carried(side, &from, &to));
-            moved.push((from, to));
+            // What was renamed is not at its old name to be renamed once more: whoever says so
+            // would have us go through the same rows again and again.
+            let again = left.contains_key(&from)
+                || from.ancestors().any(|above| left.contains_key(&above))
+                || rows_below(&left, &from).next().is_some();
+            if !again {
+                rows.extend(self.carried(side, &from, &to));
+                left.insert(from.clone(), ());
+                moved.push((from, to));
+            }
         }
+        rows.extend(told);
         self.checks.moved();
         self.telling[side] = more;
         let live = rows.len() <= URGENT_ROWS_MAX && !more;
@@ -232,7 +273,8 @@ impl Coordinator {
         self.arriving.b = Arriving::default();
         self.give_up_flights();
         // B remembers a meeting before we do: one more than ours is in order.
-        let is_in_order = |known: &Peer, met| met == known.met || met == known.met + 1;
+        let is_in_order =
+            |known: &Peer, met| met == known.met || met == known.met.saturating_add(1);
         let is_other =
             |known: &Peer| known.id != id || met.is_some_and(|met| !is_in_order(known, met));
         match self.peer {
@@ -261,14 +303,15 @@ impl Coordinator {
         }
         let stored = self.stored_peer.filter(|stored| stored.id == peer.id);
         let unsaved = stored.is_none_or(|stored| stored.met < peer.met);
-        let number = if unsaved { peer.met.max(1) } else { peer.met + 1 };
+        let number = if unsaved { peer.met.max(1) } else { peer.met.saturating_add(1) };
         out.push(Action::Order(Side::B, Order::Meet { number }));
     }
 
     fn met(&mut self, number: u64) {
         if let Some(peer) = &mut self.peer {
-            // An answer that comes late, or twice, takes nothing back.
-            peer.met = peer.met.max(number);
+            // An answer that comes late, or twice, takes nothing back, and nobody has met us more
+            // often than he was asked to remember.
+            peer.met = peer.met.max(number.min(peer.met.saturating_add(1)));
             self.unsaved.peer = Some(*peer);
         }
     }

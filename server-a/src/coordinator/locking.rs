@@ -2,6 +2,7 @@
 //!
 //! A lock comes wholly before or wholly after every edit, so it waits until its path is at rest.
 
+use common::limits::{COMMENT_BYTES_MAX, HOLDER_BYTES_MAX, LOCKS_MAX};
 use common::path::RelPath;
 use common::time::Timestamp;
 use common::wire::client::{Answer, DrainMode, Receipt, Refusal, RefusalKind, Request, Target};
@@ -9,7 +10,7 @@ use common::wire::log::Happened;
 
 use super::Coordinator;
 use super::action::{Action, Note};
-use super::desk::{Ask, UNLOCK_MS, target_path};
+use super::desk::{Ask, UNLOCK_MS, refusal, target_path};
 use super::event::ClientId;
 use crate::locks::{Force, LockError, LockState, Wish};
 
@@ -24,7 +25,10 @@ impl Coordinator {
         ttl_s: Option<u64>,
         out: &mut Vec<Action>,
     ) {
-        let path = match self.resolve(target) {
+        let resolved = self
+            .resolve(target)
+            .and_then(|path| self.too_much(&path, holder, comment).map_or(Ok(path), Err));
+        let path = match resolved {
             Ok(path) => path,
             Err(refusal) => {
                 out.push(Action::Answer(client, Answer::Refused(refusal)));
@@ -48,6 +52,23 @@ impl Coordinator {
                 out.push(Action::Answer(client, Answer::Refused(lock_refused(&error))));
             }
         }
+    }
+
+    /// Why a lock is more than is kept, when it is.
+    fn too_much(&self, path: &RelPath, holder: &str, comment: Option<&String>) -> Option<Refusal> {
+        let long =
+            |what: &str, max| Some(refusal(format!("{what} is longer than {max} bytes"), None));
+        if holder.len() > HOLDER_BYTES_MAX {
+            return long("the holder's name", HOLDER_BYTES_MAX);
+        }
+        if comment.is_some_and(|comment| comment.len() > COMMENT_BYTES_MAX) {
+            return long("the comment", COMMENT_BYTES_MAX);
+        }
+        if self.locks.len() >= LOCKS_MAX && self.locks.at(path).is_none() {
+            let hint = Some("unlock what nobody needs: `lab3 locks` names all");
+            return Some(refusal(format!("there are {LOCKS_MAX} locks already"), hint));
+        }
+        None
     }
 
     /// Serves an unlock; says whether it was answered.

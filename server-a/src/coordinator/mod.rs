@@ -37,6 +37,7 @@ mod waits;
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::entry::{Entry, same};
+use common::limits::PEER_ROWS_MAX;
 use common::path::RelPath;
 use common::problem::Problem;
 use common::reconcile::View;
@@ -99,6 +100,8 @@ pub struct Coordinator {
     stored_peer: Option<Peer>,
     seen: PerSide<Tree>,
     problems: PerSide<BTreeMap<RelPath, Problem>>,
+    /// How many rows of B are borne.
+    rows_max: usize,
     conditions: PerSide<Condition>,
     /// Whether a side has told all that it knows.
     ready: PerSide<bool>,
@@ -176,6 +179,7 @@ impl Coordinator {
             stored_peer: peer,
             seen: PerSide::default(),
             problems: PerSide::default(),
+            rows_max: PEER_ROWS_MAX,
             conditions: PerSide::default(),
             ready: PerSide::default(),
             telling: PerSide::default(),

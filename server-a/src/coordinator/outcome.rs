@@ -4,6 +4,7 @@ use common::change::{Change, Operation, Outcome};
 use common::entry::{Entry, same};
 use common::path::RelPath;
 use common::reconcile::Conflict;
+use common::side::Side;
 use common::wire::message::{Order, OrderId};
 
 use super::Coordinator;
@@ -13,9 +14,16 @@ use super::renames::Hint;
 use super::waits::Reason;
 
 impl Coordinator {
-    pub(super) fn outcome(&mut self, id: OrderId, outcome: Outcome, out: &mut Vec<Action>) {
+    pub(super) fn outcome(
+        &mut self,
+        side: Side,
+        id: OrderId,
+        outcome: Outcome,
+        out: &mut Vec<Action>,
+    ) {
         // An outcome of an operation that was given up when its link broke is not ours any more.
-        let Some(flight) = self.flights.finish(id) else { return };
+        // And nobody but who was ordered can tell what became of it.
+        let Some(flight) = self.flights.finish_at(side, id) else { return };
         if let Purpose::Errand { client, number } = flight.purpose {
             self.errand_went(&flight, (client, number), &outcome, out);
             return;

@@ -47,6 +47,10 @@ impl Hints {
         self.from.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.from.len()
+    }
+
     /// Adds a hint; it takes the place of others of the same old or new name, whose names are
     /// answered.
     pub(super) fn insert(&mut self, hint: Hint) -> Vec<RelPath> {

@@ -70,7 +70,9 @@ impl Salvages {
         match report {
             Report::Trash { id, rows, left_out, last } => {
                 let mut lists = self.lists.values_mut();
-                let Some(list) = lists.find(|list| list.open.contains_key(&id)) else { return };
+                let Some(list) = lists.find(|list| list.open.get(&id) == Some(&side)) else {
+                    return;
+                };
                 match rows {
                     Ok(rows) if list.rows.len() + rows.len() > 2 * TRASH_ROWS_MAX => {
                         list.failed = Some(format!("side {side} names too many versions"));
@@ -84,8 +86,10 @@ impl Salvages {
                 }
             }
             Report::TrashFound { id, found } => {
-                let asked =
-                    |r: &&mut Restoring| matches!(r, Restoring::Finding(_, it) if *it == id);
+                let asked = |restoring: &&mut Restoring| match restoring {
+                    Restoring::Finding(at, it) => (*at, *it) == (side, id),
+                    _ => false,
+                };
                 if let Some(restore) = self.restores.values_mut().find(asked) {
                     *restore = Restoring::Found(found);
                 }

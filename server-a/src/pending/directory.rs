@@ -334,19 +334,22 @@ fn held_path(dir: &Path, seq: u64) -> PathBuf {
 /// Whether a file can be made here, found out before anything is promised.
 fn probe(dir: &Path) -> io::Result<()> {
     let path = dir.join(format!("{:020}.part", 0));
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    fresh(&path)?;
     fs::remove_file(&path)
+}
+
+/// A new file. Whatever has its name is no place to write to: a file of an earlier try, or a link
+/// that somebody put there.
+fn fresh(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => OpenOptions::new().write(true).create_new(true).mode(0o600).open(path),
+    }
 }
 
 fn write_part(path: &Path, edit: &HeldEdit, content: &mut dyn Read) -> Result<(), PendingError> {
     let failed = |source| PendingError::Write { path: path.to_owned(), source };
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(failed)?;
+    let mut file = fresh(path).map_err(failed)?;
     file.write_all(&header::bytes(edit)).map_err(failed)?;
     if let Some(expected) = edit.after.as_ref().and_then(|after| after.as_file()) {
         let seq = edit.seq;

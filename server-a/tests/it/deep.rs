@@ -64,7 +64,7 @@ impl Supplier for Shared {
 }
 
 impl Source for Fetched {
-    fn recipe(&mut self) -> Result<Option<Vec<Chunk>>, SourceError> {
+    fn recipe(&mut self, _size: u64) -> Result<Option<Vec<Chunk>>, SourceError> {
         Ok(None)
     }
 
@@ -203,6 +203,7 @@ impl Deep {
         for action in out {
             self.say(|| format!("    -> {action:?}"));
             match action {
+                Action::HangUp(why) => panic!("B is left alone: {why}"),
                 Action::Order(side, order) if side == Side::A || self.link => {
                     self.orders[side].push_back(order);
                 }

@@ -27,6 +27,7 @@ mod fuzzing;
 mod journal;
 mod kept;
 mod kept_simulation;
+mod lies;
 mod locked;
 mod locks_model;
 mod locks_overlap;

@@ -141,6 +141,7 @@ impl World {
             self.actions += 1;
             self.say(|| format!("    -> {action:?}"));
             match action {
+                Action::HangUp(why) => panic!("B is left alone: {why}"),
                 Action::Order(side, order) => {
                     if let Order::Commit { operation, .. } = &order {
                         self.ordered.push((side, operation.clone()));

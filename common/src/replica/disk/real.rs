@@ -68,6 +68,16 @@ fn fd(handle: &Handle) -> Result<BorrowedFd<'_>, Errno> {
     handle.as_any().downcast_ref::<Real>().map(|real| real.fd.as_fd()).ok_or(Errno::XDEV)
 }
 
+/// A name in a directory. One that is a path would be followed wherever it leads, so it is none,
+/// whoever made it.
+fn single(name: &[u8]) -> Result<&[u8], Errno> {
+    match name {
+        b"" | b".." => Err(Errno::INVAL),
+        name if name.contains(&b'/') => Err(Errno::INVAL),
+        name => Ok(name),
+    }
+}
+
 fn times(modified: Timestamp) -> Timestamps {
     Timestamps {
         last_access: Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
@@ -161,16 +171,16 @@ impl Node for Real {
 
     fn open_at(&self, name: &[u8], how: Open) -> Result<Handle, Errno> {
         let (flags, mode) = flags(how);
-        Ok(opened(rustix::fs::openat(&self.fd, name, flags, mode)?, how))
+        Ok(opened(rustix::fs::openat(&self.fd, single(name)?, flags, mode)?, how))
     }
 
     fn stat_at(&self, name: &[u8]) -> Result<Stamp, Errno> {
-        Ok(stamp_of(&rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?))
+        Ok(stamp_of(&rustix::fs::statat(&self.fd, single(name)?, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
     fn is_mount_at(&self, name: &[u8]) -> Result<bool, Errno> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        let stat = rustix::fs::statx(&self.fd, name, flags, StatxFlags::TYPE)?;
+        let stat = rustix::fs::statx(&self.fd, single(name)?, flags, StatxFlags::TYPE)?;
         Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
     }
 
@@ -179,15 +189,15 @@ impl Node for Real {
     }
 
     fn make_directory(&self, name: &[u8], mode: u32) -> Result<(), Errno> {
-        rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(mode))
+        rustix::fs::mkdirat(&self.fd, single(name)?, Mode::from_raw_mode(mode))
     }
 
     fn make_link(&self, target: &[u8], name: &[u8]) -> Result<(), Errno> {
-        rustix::fs::symlinkat(target, &self.fd, name)
+        rustix::fs::symlinkat(target, &self.fd, single(name)?)
     }
 
     fn read_link(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
-        Ok(rustix::fs::readlinkat(&self.fd, name, Vec::new())?.into_bytes())
+        Ok(rustix::fs::readlinkat(&self.fd, single(name)?, Vec::new())?.into_bytes())
     }
 
     fn rename(
@@ -198,29 +208,29 @@ impl Node for Real {
         flags: RenameFlags,
     ) -> Result<(), Errno> {
         if flags.is_empty() {
-            return rustix::fs::renameat(&self.fd, name, fd(to)?, new);
+            return rustix::fs::renameat(&self.fd, single(name)?, fd(to)?, single(new)?);
         }
-        rustix::fs::renameat_with(&self.fd, name, fd(to)?, new, flags)
+        rustix::fs::renameat_with(&self.fd, single(name)?, fd(to)?, single(new)?, flags)
     }
 
     fn link(&self, name: &[u8], to: &Handle, new: &[u8]) -> Result<(), Errno> {
-        rustix::fs::linkat(&self.fd, name, fd(to)?, new, AtFlags::empty())
+        rustix::fs::linkat(&self.fd, single(name)?, fd(to)?, single(new)?, AtFlags::empty())
     }
 
     fn remove(&self, name: &[u8]) -> Result<(), Errno> {
-        rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())
+        rustix::fs::unlinkat(&self.fd, single(name)?, AtFlags::empty())
     }
 
     fn remove_directory(&self, name: &[u8]) -> Result<(), Errno> {
-        rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
+        rustix::fs::unlinkat(&self.fd, single(name)?, AtFlags::REMOVEDIR)
     }
 
     fn set_mode_at(&self, name: &[u8], mode: u32) -> Result<(), Errno> {
-        rustix::fs::chmodat(&self.fd, name, Mode::from_raw_mode(mode), AtFlags::empty())
+        rustix::fs::chmodat(&self.fd, single(name)?, Mode::from_raw_mode(mode), AtFlags::empty())
     }
 
     fn set_modified_at(&self, name: &[u8], modified: Timestamp) -> Result<(), Errno> {
-        rustix::fs::utimensat(&self.fd, name, &times(modified), AtFlags::SYMLINK_NOFOLLOW)
+        rustix::fs::utimensat(&self.fd, single(name)?, &times(modified), AtFlags::SYMLINK_NOFOLLOW)
     }
 
     fn stat_path(&self, path: &Path) -> Result<Stamp, Errno> {

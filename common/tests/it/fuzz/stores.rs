@@ -22,7 +22,7 @@ const ROWS: u64 = 40;
 fn rows() -> BTreeMap<RelPath, Entry> {
     let entry = |n: u64| {
         let digest = Digest::of(&n.to_be_bytes());
-        Entry::File(File { digest, size: n, mode: 0o644, modified: Timestamp::default() })
+        Entry::from(File { digest, size: n, mode: 0o644, modified: Timestamp::default() })
     };
     let path = |n| RelPath::new(format!("some/dir/file-{n}")).expect("a path");
     (0..ROWS).map(|n| (path(n), entry(n))).collect()

@@ -79,7 +79,7 @@ fn sealed(cbor: &[u8], content: usize) -> Vec<u8> {
 fn seeds() -> Vec<Vec<u8>> {
     let path = RelPath::new("report.txt").expect("a path");
     let modified = Timestamp { seconds: 1_795_255_800, nanos: 5 };
-    let file = |size| Entry::File(File { digest: Digest([0xd1; 32]), size, mode: 0o644, modified });
+    let file = |size| Entry::from(File { digest: Digest([0xd1; 32]), size, mode: 0o644, modified });
     let edit = |before, after| HeldEdit {
         seq: SEQ,
         lock: 3,
