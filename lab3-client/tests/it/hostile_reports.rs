@@ -263,7 +263,7 @@ fn a_held_edit_that_lies_is_not_held() {
         PeerMessage::Order(Order::Settle { .. }) => {
             told += 1;
             let Entry::File(mut huge) = file(b"huge", 0o644) else { return false };
-            std::sync::Arc::make_mut(&mut huge).size = u64::MAX >> (told % 3);
+            Arc::make_mut(&mut huge).size = u64::MAX >> (told % 3);
             for (entry, content) in [
                 (file(b"right", 0o644), Some(&b"wrong"[..])),
                 (file(b"right", 0o644), Some(&b""[..])),
