@@ -6,13 +6,13 @@ libfuzzer_sys::fuzz_target!(
     init: std::panic::set_hook(Box::new(|panic| eprintln!("{panic}"))),
     |bytes: &[u8]| {
         fuzz::run(env!("CARGO_BIN_NAME"), bytes);
-        #[cfg(feature = "planted")]
-        planted(bytes);
+        if option_env!("LAB3_FUZZ_PLANTED").is_some() {
+            planted(bytes);
+        }
     }
 );
 
-/// Nobody finds this by chance.
-#[cfg(feature = "planted")]
+/// A mistake that nobody finds by chance, to see that it is found.
 fn planted(bytes: &[u8]) {
     let number = bytes.get(4..12).and_then(|part| part.try_into().ok()).map(u64::from_be_bytes);
     assert!(!(bytes.starts_with(b"l3") && number == Some(0x6d61_6769_6320_3137)), "planted");
