@@ -161,19 +161,19 @@ fn check(bytes: &[u8]) -> Result<(), PathError> {
 /// small letters from capital ones, passes over characters that nobody sees, drops dots and spaces
 /// at the end of a name, or gives every long name a short one (`LAB3~1`).
 fn is_reserved(name: &[u8]) -> bool {
-    // Cheap, and true of nearly all names.
-    if name == RESERVED_NAME || name.len() < RESERVED_NAME.len() {
-        return name == RESERVED_NAME;
+    if !name.is_ascii() {
+        // Of what is left when nobody's eye is deceived, if it is text at all.
+        let Ok(text) = std::str::from_utf8(name) else { return false };
+        let seen = |c: &char| !is_invisible(*c) && !matches!(c, '\u{fe00}'..='\u{fe0f}');
+        let seen: String = text.chars().filter(seen).collect();
+        return seen.is_ascii() && is_reserved(seen.as_bytes());
     }
-    let seen = match std::str::from_utf8(name) {
-        Ok(text) => {
-            let seen = |c: &char| !is_invisible(*c) && !matches!(c, '\u{fe00}'..='\u{fe0f}');
-            text.chars().filter(seen).collect::<String>().into_bytes()
-        }
-        Err(_) => name.to_vec(),
-    };
+    // All but a few names are told apart here.
+    if name.len() < RESERVED_NAME.len() || !matches!(name[0], b'.' | b'l' | b'L') {
+        return false;
+    }
     // A stream of a file, where files have several: `.lab3:x`.
-    let stem = seen.split(|&b| b == b':').next().unwrap_or_default();
+    let stem = name.split(|&b| b == b':').next().unwrap_or_default();
     let end = stem.iter().rposition(|b| !matches!(b, b'.' | b' ')).map_or(0, |last| last + 1);
     let stem = &stem[..end];
     let short = stem.get(..5).is_some_and(|head| head.eq_ignore_ascii_case(b"lab3~"))

@@ -19,7 +19,8 @@ pub struct Problem {
 fn clipped<'de, D: Deserializer<'de>>(de: D) -> Result<String, D::Error> {
     let mut words = String::deserialize(de)?;
     if words.len() > DETAIL_BYTES_MAX {
-        words.truncate(words.floor_char_boundary(DETAIL_BYTES_MAX));
+        let end = (0..=DETAIL_BYTES_MAX).rev().find(|&at| words.is_char_boundary(at));
+        words.truncate(end.unwrap_or(0));
         words.push('…');
         words.shrink_to_fit();
     }

@@ -11,6 +11,7 @@ use crate::coordinator::event::Event;
 pub(crate) type Room = OwnedSemaphorePermit;
 
 /// What arrives at the driver.
+#[expect(clippy::large_enum_variant, reason = "all mail but the last is an event")]
 pub(crate) enum Mail {
     /// Something happened, and was sent then. What somebody else sends takes room.
     Event(Event, Instant, Option<Room>),

@@ -454,9 +454,7 @@ impl<M: Message, S: AsyncRead + AsyncWrite> Incoming<M, S> {
 
     async fn read_more(&mut self) -> Result<(), LinkError> {
         let room = self.inbox.room(FRAME_BYTES_MAX).map_err(LinkError::Frame)?;
-        let reader = &mut self.reader;
-        let silence_max = self.silence_max;
-        let heard = self.heard;
+        let (reader, silence_max, heard) = (&mut self.reader, self.silence_max, self.heard);
         // Reading is tried first: what waits in the kernel while this task was busy counts.
         let read = async {
             match silence_max {

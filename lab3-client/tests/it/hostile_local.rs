@@ -42,7 +42,9 @@ impl Flipper {
 
     fn end(mut self) -> u64 {
         self.stop.store(true, Ordering::SeqCst);
-        self.thread.take().map(|thread| thread.join().expect("it flipped"));
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("it flipped");
+        }
         self.flips.load(Ordering::SeqCst)
     }
 }
