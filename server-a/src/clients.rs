@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use common::identity::Identity;
 use common::identity::id::Id;
 use common::identity::trusted::{Grant, Standing};
@@ -178,7 +178,8 @@ impl<T: Fn(Event) + Send + Sync + 'static> Door<T> {
         let end = tokio::select! {
             end = converse(client, told, &outgoing, &mut incoming, &self.tell) => end,
             () = distrusted(&self.identity, &grant.id, least) => {
-                Err(anyhow!("{} may not do that any longer", grant.id))
+                info!(id = %grant.id, "a client is trusted no longer, and closed");
+                Ok(())
             }
         };
         self.desk.leave(client);

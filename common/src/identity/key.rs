@@ -2,7 +2,7 @@
 //!
 //! It is written aside, flushed, and linked to its name, so that of many who start at once one
 //! makes it and all have the same. A file that others may read, or that is damaged, is refused: who
-//! made another one in its place would be a stranger to everybody. `aws-lc-rs` stops here.
+//! made another one in its place would be a stranger to everybody. `ring` stops here.
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the key's file")]
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -10,8 +10,8 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use ring::rand::SystemRandom;
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use zeroize::Zeroizing;
 
 use crate::digest::Digest;

@@ -4,7 +4,6 @@ use crate::tidy::{Source, files, none, rust};
 
 /// A package, and where alone its name may be written.
 const PACKAGES: [(&str, &[&str]); 21] = [
-    ("aws_lc_rs", &["common/src/identity/key.rs", "common/src/identity/proof.rs"]),
     ("base64", &["lab3-client/src/json.rs"]),
     ("blake3", &["common/src/digest.rs", "common/src/store/row.rs"]),
     ("chrono", &["common/src/time.rs"]),
@@ -24,6 +23,7 @@ const PACKAGES: [(&str, &[&str]); 21] = [
     ),
     ("notify", &["common/src/replica/watch.rs"]),
     ("redb", &["common/src/store/"]),
+    ("ring", &["common/src/identity/key.rs", "common/src/identity/proof.rs"]),
     (
         "rustix",
         &[

@@ -60,6 +60,7 @@ fn start_until(world: &mut World, side: Side, call: u32) -> bool {
     command.args(["-D", "-o", "/dev/null", "-e", &format!("trace={CALLS}"), "-e", "signal=none"]);
     command.args(["-e", &format!("inject={CALLS}:signal=SIGSTOP:when={call}")]);
     command.arg(server.get_program()).args(server.get_args());
+    command.envs(server.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let name = format!("server-{}", side.to_string().to_lowercase());
     let server = Server::spawn(command, &world.system.dir.path().join("logs"), &name);
     let server = slot.insert(server);

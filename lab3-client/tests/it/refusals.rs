@@ -155,10 +155,7 @@ fn a_peer_of_another_version_is_refused_in_words() {
         let _ = stream.read(&mut [0; 4096]);
     });
     system.start_a();
-    crate::server::until("the version is named", || {
-        let status = system.json(&["status"]);
-        status["b_reason"].as_str().is_some_and(|why| why.contains("version 3"))
-    });
+    system.server(Side::A).says("the other end speaks protocol version 3, this is version 2");
     talk.join().expect("it said so");
     system.start_b();
     system.b_is("connected");

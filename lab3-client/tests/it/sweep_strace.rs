@@ -147,6 +147,7 @@ pub(crate) fn traced(server: &Command, options: &[String]) -> Command {
     let options = options.iter().filter(|option| *option != "-f");
     command.args(["-D", "-f", "-qq", "-o", "/dev/null"]).args(options).arg("--");
     command.arg(server.get_program()).args(server.get_args());
+    command.envs(server.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command
 }
 
