@@ -1,7 +1,7 @@
 //! What a hint makes of the dirty set: where to look, how thoroughly, and whether to wait; and what
 //! a file that was read elsewhere makes of it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::dirty::Depth;
 use crate::limits::QUIET_MS;
@@ -18,6 +18,9 @@ impl Observing {
     pub(super) fn hint(&mut self, hint: Hint, at: Instant) {
         let now = self.now();
         if let Some(path) = hint.path() {
+            if !self.dirty.is_marked(path) {
+                self.burst.note(now);
+            }
             self.hinted.note(path, at);
         }
         match hint {
@@ -54,6 +57,15 @@ impl Observing {
             Hint::Cookie(name) => self.cookie_arrived(&name),
             Hint::Root => self.next_guard = now,
             Hint::Anywhere => self.renew(),
+        }
+    }
+
+    /// In a burst of hints, lets more arrive.
+    pub(super) fn gather(&mut self) {
+        let patience = self.burst.patience(self.now());
+        if patience > 0 && self.barriers.is_empty() {
+            std::thread::sleep(Duration::from_millis(patience));
+            self.drain();
         }
     }
 

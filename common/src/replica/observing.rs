@@ -14,6 +14,7 @@ use crate::dirty::{Depth, Dirty, Mark, Place};
 use crate::limits::{INLINE_BYTES_MAX, QUIET_MS};
 use crate::path::RelPath;
 use crate::replica::barrier::{Barrier, Stage, stamps_are_coarse};
+use crate::replica::burst::Burst;
 use crate::replica::guard::{self, Halt};
 use crate::replica::hashing::{self, Bench, Wanted};
 use crate::replica::hinted::Hinted;
@@ -57,6 +58,7 @@ pub(super) struct Observing {
     /// Somebody said that the root may be empty.
     approved: bool,
     pub(super) hinted: Hinted,
+    pub(super) burst: Burst,
     hash: Sender<Wanted>,
     flush: Sender<flush::Job>,
     /// Files that are being read elsewhere, and whether they were touched since.
@@ -114,6 +116,7 @@ impl Observing {
             patterns: Patterns::default(),
             dirty: Dirty::default(),
             hinted: Hinted::default(),
+            burst: Burst::default(),
             start: Instant::now(),
             halt: None,
             halted,
@@ -152,6 +155,7 @@ impl Observing {
                 Ok(input) => {
                     self.take(input);
                     self.drain();
+                    self.gather();
                     self.carry();
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -190,7 +194,7 @@ impl Observing {
         Duration::from_millis(next.map_or(1000, |next| next.ms_since(self.now())))
     }
 
-    fn drain(&mut self) {
+    pub(super) fn drain(&mut self) {
         while let Ok(input) = self.inbox.try_recv() {
             self.take(input);
         }
