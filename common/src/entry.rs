@@ -26,23 +26,41 @@ pub enum Entry {
 
 /// A regular file: its content by digest, and its metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Fields", into = "Fields")]
 pub struct File {
     /// Identity of the content.
     pub digest: Digest,
     /// Length in bytes.
     pub size: u64,
     /// Permission bits, `0o777` at most.
-    #[serde(deserialize_with = "permissions")]
     pub mode: u32,
     /// Time of the last modification.
     pub modified: Timestamp,
 }
 
+/// A file without the names of its fields: digest, size, mode, time of modification. There are very
+/// many of them.
+type Fields = (Digest, u64, u32, Timestamp);
+
+impl From<Fields> for File {
+    fn from((digest, size, mode, modified): Fields) -> File {
+        File { digest, size, mode: mode & PERMISSIONS, modified }
+    }
+}
+
+impl From<File> for Fields {
+    fn from(file: File) -> Fields {
+        (file.digest, file.size, file.mode, file.modified)
+    }
+}
+
 /// The permission bits of a mode that somebody told. Set-id and sticky bits, and whatever else one
 /// may say, never come from elsewhere: two sides that cannot have them would never agree on them.
 fn permissions<'de, D: Deserializer<'de>>(de: D) -> Result<u32, D::Error> {
-    Ok(u32::deserialize(de)? & 0o777)
+    Ok(u32::deserialize(de)? & PERMISSIONS)
 }
+
+const PERMISSIONS: u32 = 0o777;
 
 /// A symbolic link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

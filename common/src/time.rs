@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::limits::TOLD_MICROS_MAX;
 
@@ -17,18 +17,26 @@ pub const NANOS_MAX: u32 = 999_999_999;
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
+#[serde(from = "(i64, u32)", into = "(i64, u32)")]
 pub struct Timestamp {
     /// Whole seconds since 1970-01-01T00:00:00Z, rounded down.
     pub seconds: i64,
     /// Nanoseconds within the second, below one billion.
-    #[serde(deserialize_with = "within_a_second")]
     pub nanos: u32,
 }
 
-/// More than a second has, which to a system call may mean something else than a time, is taken to
-/// be its last nanosecond.
-fn within_a_second<'de, D: Deserializer<'de>>(de: D) -> Result<u32, D::Error> {
-    Ok(u32::deserialize(de)?.min(NANOS_MAX))
+/// More nanoseconds than a second has, which to a system call may mean something else than a time,
+/// are taken to be its last one.
+impl From<(i64, u32)> for Timestamp {
+    fn from((seconds, nanos): (i64, u32)) -> Timestamp {
+        Timestamp { seconds, nanos: nanos.min(NANOS_MAX) }
+    }
+}
+
+impl From<Timestamp> for (i64, u32) {
+    fn from(time: Timestamp) -> (i64, u32) {
+        (time.seconds, time.nanos)
+    }
 }
 
 impl Timestamp {

@@ -2,6 +2,7 @@
 //!
 //! A flat ordered map. In a well-formed tree the parent of every path is a directory.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -53,8 +54,36 @@ impl Tree {
     /// The same tree, with what it has in common with another one as that one lends it.
     #[must_use]
     pub fn sharing(self, other: &Tree) -> Tree {
-        let rows = self.rows.into_iter().map(|(path, entry)| other.lend(path, entry));
+        let mut lenders = other.rows.iter().peekable();
+        let rows = self.rows.into_iter().map(|(path, entry)| {
+            while lenders.next_if(|(own, _)| **own < path).is_some() {}
+            match lenders.next_if(|(own, _)| **own == path) {
+                Some((own, there)) if *there == entry => (own.clone(), there.clone()),
+                Some((own, _)) => (own.clone(), entry),
+                None => (path, entry),
+            }
+        });
         Tree { rows: rows.collect(), sums: self.sums, grown: Grown::default() }
+    }
+
+    /// All paths of two trees in order, with what each has there. It costs one step for each row,
+    /// where asking one tree for every path of the other costs a search.
+    pub fn beside<'t>(
+        &'t self,
+        other: &'t Tree,
+    ) -> impl Iterator<Item = (&'t RelPath, Option<&'t Entry>, Option<&'t Entry>)> {
+        let (mut ours, mut theirs) = (self.rows.iter().peekable(), other.rows.iter().peekable());
+        std::iter::from_fn(move || {
+            let next = match (ours.peek(), theirs.peek()) {
+                (Some((our, _)), Some((their, _))) => our.cmp(their),
+                (Some(_), None) => Ordering::Less,
+                (None, _) => Ordering::Greater,
+            };
+            let our = if next.is_le() { ours.next() } else { None };
+            let their = if next.is_ge() { theirs.next() } else { None };
+            let path = our.or(their)?.0;
+            Some((path, our.map(|(_, entry)| entry), their.map(|(_, entry)| entry)))
+        })
     }
 
     /// Makes it anew where it has grown, so that it takes no more memory than it needs.

@@ -30,11 +30,24 @@ use crate::wire::message::{Condition, Observation, OrderId, Report, Row as Repor
 
 /// A path's entry and the stamp under which it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(Stamp, Entry)", into = "(Stamp, Entry)")]
 pub struct Row {
     /// The stamp, taken before reading and found equal afterwards.
     pub stamp: Stamp,
     /// What was read. A time that the file system cannot keep is the one that was to be set.
     pub entry: Entry,
+}
+
+impl From<(Stamp, Entry)> for Row {
+    fn from((stamp, entry): (Stamp, Entry)) -> Row {
+        Row { stamp, entry }
+    }
+}
+
+impl From<Row> for (Stamp, Entry) {
+    fn from(Row { stamp, entry }: Row) -> (Stamp, Entry) {
+        (stamp, entry)
+    }
 }
 
 impl AsRef<Entry> for Row {

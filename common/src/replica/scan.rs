@@ -265,7 +265,9 @@ impl Scan<'_> {
         if self.ground.patterns.matches(path, stamp.is_dir()) {
             return self.ignored(path);
         }
-        self.present(path, &stamp, dir, depth, origin);
+        if !self.is_as_known(path, &stamp) {
+            self.present(path, &stamp, dir, depth, origin);
+        }
     }
 
     /// Everything that was known in a directory and is not listed is gone, if the kernel says so

@@ -23,6 +23,19 @@ use crate::time::Timestamp;
 const YOUNG_NANOS: i128 = 20_000_000;
 
 impl Scan<'_> {
+    /// Whether a file stands at the path that is known under this very stamp, and nothing else is
+    /// to be found out about it. Of most of a large tree this is all that has to be asked.
+    pub(super) fn is_as_known(&self, path: &RelPath, stamp: &Stamp) -> bool {
+        let is_sure = !(self.ground.manner.coarse && is_young(stamp));
+        if !is_sure || self.must_read.contains(path) || self.seen.findings.contains_key(path) {
+            return false;
+        }
+        match self.ground.known.row_and_trouble(path) {
+            (Some(row), false) => row.entry.as_file().is_some() && row.stamp == *stamp,
+            _ => false,
+        }
+    }
+
     /// Something is at the path, and it is not ignored.
     pub(super) fn present(
         &mut self,

@@ -7,6 +7,7 @@ use crate::time::Timestamp;
 
 /// Identity, size and times of an inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Fields", into = "Fields")]
 pub struct Stamp {
     /// Device.
     pub dev: u64,
@@ -22,6 +23,21 @@ pub struct Stamp {
     pub mode: u32,
     /// Number of names.
     pub links: u64,
+}
+
+/// A stamp without the names of its fields, in their order.
+type Fields = (u64, u64, u64, Timestamp, Timestamp, u32, u64);
+
+impl From<Fields> for Stamp {
+    fn from((dev, ino, size, modified, changed, mode, links): Fields) -> Stamp {
+        Stamp { dev, ino, size, modified, changed, mode, links }
+    }
+}
+
+impl From<Stamp> for Fields {
+    fn from(s: Stamp) -> Fields {
+        (s.dev, s.ino, s.size, s.modified, s.changed, s.mode, s.links)
+    }
 }
 
 impl Stamp {

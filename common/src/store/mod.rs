@@ -26,7 +26,7 @@ use row::Table;
 pub use open::{Opened, open};
 
 /// The format of the rows. A store with a higher number is refused.
-pub const FORMAT: u64 = 1;
+pub const FORMAT: u64 = 2;
 
 /// Saves that may wait for the next durable one.
 const LAZY_SAVES_MAX: u32 = 256;

@@ -16,7 +16,7 @@ use crate::time::Micros;
 use crate::wire::trashed::{TrashFound, TrashName, TrashRow};
 
 /// The version of the protocol; both ends must say the same.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// The first message of either end of every connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

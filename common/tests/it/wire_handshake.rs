@@ -106,15 +106,15 @@ async fn another_version_is_one_clear_line_on_both_sides() {
     let later = Hello { version: PROTOCOL_VERSION + 1, ..coordinator() };
     let body = cbor::to_vec(&later).expect("writable");
     let (error, heard) = accepting(&framed(&body)).await;
-    assert_eq!(error.to_string(), "the other end speaks protocol version 3, this is version 2");
+    assert_eq!(error.to_string(), "the other end speaks protocol version 4, this is version 3");
     let reception: Reception = cbor::from_slice(&heard[4..]).expect("a reception");
-    let reason = "this end speaks protocol version 2, yours is 3".to_owned();
+    let reason = "this end speaks protocol version 3, yours is 4".to_owned();
     assert_eq!(reception, Reception::Refused(reason));
 
     // An acceptor that does not look at ours.
     let body = cbor::to_vec(&Reception::Welcome(later)).expect("writable");
     let error = dialing(framed(&body)).await;
-    assert!(matches!(error, LinkError::Version { theirs: 3, ours: 2 }), "{error}");
+    assert!(matches!(error, LinkError::Version { theirs: 4, ours: 3 }), "{error}");
 }
 
 #[tokio::test]

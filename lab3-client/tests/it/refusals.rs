@@ -155,13 +155,13 @@ fn a_peer_of_another_version_is_refused_in_words() {
         let _ = stream.read(&mut [0; 4096]);
     });
     system.start_a();
-    system.server(Side::A).says("the other end speaks protocol version 3, this is version 2");
+    system.server(Side::A).says("the other end speaks protocol version 4, this is version 3");
     talk.join().expect("it said so");
     system.start_b();
     system.b_is("connected");
     newer.role = Role::Coordinator;
     let why = Raw::to(&system, system.port_b).refused(&newer);
-    assert!(why.contains("version 2") && why.contains('3'), "{why}");
+    assert!(why.contains("version 3") && why.contains('4'), "{why}");
     put(&system.a, "f", "x");
     system.agree_on(&[("f", "x")]);
 }

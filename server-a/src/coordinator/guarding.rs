@@ -193,20 +193,23 @@ impl Coordinator {
         tree: &Tree,
         problems: &BTreeMap<RelPath, Problem>,
     ) -> Vec<(RelPath, Entry)> {
-        let elsewhere: BTreeSet<Digest> = tree
-            .iter()
-            .filter(|(path, _)| self.archive.get(path).is_none())
-            .filter_map(|(_, entry)| entry.as_file().map(|file| file.digest))
+        let elsewhere: BTreeSet<Digest> = self
+            .archive
+            .beside(tree)
+            .filter(|(_, agreed, _)| agreed.is_none())
+            .filter_map(|(_, _, now)| now?.as_file().map(|file| file.digest))
             .collect();
         let unknown = |path: &RelPath| {
             problems.contains_key(path) || path.ancestors().any(|p| problems.contains_key(&p))
         };
-        let lost = self.archive.iter().filter(|(path, entry)| {
-            !tree.get(path).is_some_and(|now| now.same_content(entry))
+        let lost = self.archive.beside(tree).filter_map(|(path, agreed, now)| {
+            let entry = agreed?;
+            let is_lost = !now.is_some_and(|now| now.same_content(entry))
                 && !entry.as_file().is_some_and(|file| elsewhere.contains(&file.digest))
-                && (problems.is_empty() || !unknown(path))
+                && (problems.is_empty() || !unknown(path));
+            is_lost.then(|| (path.clone(), entry.clone()))
         });
-        lost.map(|(path, entry)| (path.clone(), entry.clone())).collect()
+        lost.collect()
     }
 
     /// Goes on after a halt, with what was found.

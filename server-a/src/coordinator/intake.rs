@@ -114,7 +114,7 @@ impl Coordinator {
         }
         let lost = self.lost_at(&tree, &arrived.problems);
         let old = std::mem::replace(&mut self.seen[side], tree);
-        for (path, _) in old.iter().filter(|(path, _)| self.seen[side].get(path).is_none()) {
+        for (path, ..) in old.beside(&self.seen[side]).filter(|(.., now)| now.is_none()) {
             self.births.note(path, self.number);
         }
         self.problems[side] = arrived.problems;

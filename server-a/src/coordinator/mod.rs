@@ -331,14 +331,15 @@ impl Coordinator {
 
     /// Marks every path at which the archive and the sides are not all the same.
     fn mark_differences(&mut self) {
-        let trees = [&self.archive, &self.seen.a, &self.seen.b];
-        let paths: BTreeSet<&RelPath> =
-            trees.iter().flat_map(|tree| tree.iter().map(|(path, _)| path)).collect();
-        let differs = |path: &&&RelPath| {
-            let (o, a, b) = (trees[0].get(path), trees[1].get(path), trees[2].get(path));
-            !same(a, b) || !same(o, a) || self.queue.last_of(path).is_some()
+        let differing = |side: Side| {
+            let rows = self.archive.beside(&self.seen[side]);
+            rows.filter(|(_, agreed, now)| !same(*agreed, *now)).map(|(path, ..)| path.clone())
         };
-        let differing: Vec<RelPath> = paths.iter().filter(differs).map(|&p| p.clone()).collect();
+        let differing: Vec<RelPath> = Side::BOTH.into_iter().flat_map(differing).collect();
+        let trees = [&self.archive, &self.seen.a, &self.seen.b];
+        let is_somewhere = |path: &&RelPath| trees.iter().any(|tree| tree.get(path).is_some());
+        let held = self.queue.iter().map(|edit| &edit.path).filter(is_somewhere);
+        self.dirty.extend(held.cloned());
         self.dirty.extend(differing);
     }
 
