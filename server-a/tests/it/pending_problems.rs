@@ -109,11 +109,11 @@ fn a_newer_held_edit_stops_the_start_and_nothing_is_touched() {
     put(&reopen(&dir).directory, 1, b"content");
     let name = dir.join("00000000000000000001.held");
     let mut bytes = fs::read(&name).expect("read");
-    bytes[11] = 2;
+    bytes[11] = 3;
     fs::write(&name, &bytes).expect("written");
     fs::write(dir.join("00000000000000000002.part"), "half").expect("written");
     let result = PendingDirectory::open(&dir, 0);
-    assert!(matches!(result, Err(PendingError::Newer { found: 2, .. })));
+    assert!(matches!(result, Err(PendingError::Newer { found: 3, .. })));
     assert_eq!(fs::read(&name).expect("kept"), bytes);
     assert!(fs::exists(dir.join("00000000000000000002.part")).expect("looked"));
 }
