@@ -8,14 +8,12 @@
     reason = "reads on a thread of its own"
 )]
 
-use std::collections::{BTreeMap, VecDeque};
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::Builder;
 
 use common::change::{Operation, Outcome};
-use common::digest::Digest;
 use common::entry::{Entry, File};
 use common::exchange::asker::Asker;
 use common::exchange::giver::Read;
@@ -34,15 +32,14 @@ use crate::coordinator::event::Event;
 use crate::mail::Mail;
 use crate::peer::Link;
 use crate::pending::directory::PendingDirectory;
+use crate::recent::Recent;
 
 /// Bytes of what was just seen that are kept.
 const RECENT_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Small contents that were just seen, and the way to others.
 pub(crate) struct Contents {
-    recent: BTreeMap<Digest, Vec<u8>>,
-    order: VecDeque<Digest>,
-    bytes: usize,
+    recent: Recent,
     asker: Arc<Asker>,
     replica: Arc<Replica>,
     reads: Sender<Wanted>,
@@ -71,15 +68,7 @@ impl Contents {
                 send_with_content(wanted, &read, &link, &answers);
             }
         })?;
-        Ok(Contents {
-            recent: BTreeMap::new(),
-            order: VecDeque::new(),
-            bytes: 0,
-            asker,
-            replica,
-            reads,
-            mail,
-        })
+        Ok(Contents { recent: Recent::of_at_most(RECENT_BYTES_MAX), asker, replica, reads, mail })
     }
 
     /// Takes the contents out of what a side showed.
@@ -89,25 +78,11 @@ impl Contents {
                 if let (Some(Entry::File(file)), Some(content)) = (&row.entry, row.content.take())
                     && content.len() as u64 == file.size
                 {
-                    self.keep(file.digest, content.into_vec());
+                    self.recent.keep(file.digest, content.into_vec());
                 }
             }
         }
         event
-    }
-
-    fn keep(&mut self, digest: Digest, content: Vec<u8>) {
-        self.bytes += weight(&content);
-        if let Some(old) = self.recent.insert(digest, content) {
-            self.bytes -= weight(&old);
-        } else {
-            self.order.push_back(digest);
-        }
-        while self.bytes > RECENT_BYTES_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.bytes -= self.recent.remove(&oldest).map_or(0, |content| weight(&content));
-        }
     }
 
     /// The content of an entry, when it was seen a moment ago.
@@ -158,11 +133,6 @@ impl Contents {
         let want = Want::Piece { offset: 0, length };
         self.asker.ask(path, file.digest, want, Box::new(answered));
     }
-}
-
-/// What a content takes of our memory: also one of no bytes.
-fn weight(content: &[u8]) -> usize {
-    content.len() + 256
 }
 
 fn send_with_content(wanted: Wanted, read: &Read, link: &Link, mail: &Sender<Mail>) {

@@ -1,9 +1,9 @@
 //! Server A: it watches its directory, decides for both sides, and serves the clients.
 //!
-//! Pure: `coordinator`, `locks`, `broken`, `pending::queue`, `frame`, `underway`, `timing`. The
-//! rest is the shell that carries out what they decide: `driver` owns the coordinator, `peer` is
-//! the link to B, `clients` the door for `lab3`, `contents` finds bytes, `keeper` and `saver` write
-//! down. See `docs/architecture.md`.
+//! Pure: `coordinator`, `locks`, `broken`, `pending::queue`, `frame`, `recent`, `underway`,
+//! `timing`. The rest is the shell that carries out what they decide: `driver` owns the
+//! coordinator, `peer` is the link to B, `clients` the door for `lab3`, `contents` finds bytes,
+//! `keeper` and `saver` write down. See `docs/architecture.md`.
 
 pub mod broken;
 pub mod cli;
@@ -20,6 +20,7 @@ mod mail;
 mod notes;
 mod peer;
 pub mod pending;
+pub mod recent;
 pub mod roles;
 mod saver;
 pub mod timing;
@@ -37,6 +38,7 @@ use anyhow::{Context, Result};
 use common::exchange::asker::Asker;
 use common::exchange::giver::Giver;
 use common::identity::Identity;
+use common::limits::{NEWS_BYTES_MAX, PEER_TELLS_BYTES_MAX};
 use common::options::ReplicaOptions;
 use common::reconcile::safety::Limits;
 use common::replica::service::{Claimed, Replica, Settings};
@@ -116,7 +118,7 @@ pub async fn run(
     let local = clients::listen_locally(address, identity.id()).await;
     let giver = Arc::new(Giver::start(replica.reader()).context("cannot start a thread")?);
     let desk = Arc::new(clients::Desk::default());
-    let link = Arc::new(peer::Link::default());
+    let link = Arc::new(peer::Link::of_at_most(NEWS_BYTES_MAX));
     let (journal, writing) = begin_journal(&config, &replica, desk.clone(), mail.clone())?;
     let saver = saver::start(replica.clone(), link.clone(), journal.clone(), mail.clone());
     let (saver, saving) = saver?;
@@ -147,7 +149,11 @@ pub async fn run(
         let mail = mail.clone();
         move |event: Event| drop(mail.send(Mail::now(event)))
     };
-    let at = peer::At { address: config.peer, identity: identity.clone() };
+    let at = peer::At {
+        address: config.peer,
+        identity: identity.clone(),
+        tells_bytes_max: PEER_TELLS_BYTES_MAX,
+    };
     let of_b = mail.clone();
     let tell = move |event, room| drop(of_b.send(Mail::of_b(event, room)));
     let mut dialled = JoinSet::new();

@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
+use common::limits::LOCKS_MAX;
 use common::path::RelPath;
 use common::time::Timestamp;
 use common::wire::client::{DrainMode, LockRow};
@@ -137,6 +138,9 @@ pub enum LockError {
     /// The same holder has a lock there, of a file that has one name at A and another at B.
     #[error("`{}` is locked under two names: `{}` at B", .0.at_a(), .0.path)]
     TwoNames(Box<Lock>),
+    /// There are as many locks as there may be.
+    #[error("there are {0} locks already")]
+    Full(usize),
     /// There is no lock of this very path. Holds the one that covers it, if any.
     #[error("`{path}` is not locked")]
     NotLocked {
@@ -155,16 +159,24 @@ pub struct LockTable {
     /// The paths of locks by the names that only A has for them.
     by_moved: BTreeMap<RelPath, RelPath>,
     next_id: u64,
+    /// So many are granted.
+    most: usize,
 }
 
 impl Default for LockTable {
     fn default() -> Self {
-        let by_moved = BTreeMap::new();
-        LockTable { by_path: BTreeMap::new(), by_id: BTreeMap::new(), by_moved, next_id: 1 }
+        LockTable::of_at_most(LOCKS_MAX)
     }
 }
 
 impl LockTable {
+    /// An empty table, in which there may be so many locks.
+    #[must_use]
+    pub fn of_at_most(most: usize) -> LockTable {
+        let (by_path, by_moved) = (BTreeMap::new(), BTreeMap::new());
+        LockTable { by_path, by_id: BTreeMap::new(), by_moved, next_id: 1, most }
+    }
+
     /// The table of these rows. Ids start at `next_id`, or after the highest one that is known.
     #[must_use]
     pub fn restore(rows: impl IntoIterator<Item = Lock>, next_id: u64) -> LockTable {
@@ -203,6 +215,9 @@ impl LockTable {
             lock.comment = wish.comment.or(lock.comment.take());
             lock.expires = expires;
             return Ok(Locked::Already(lock.id));
+        }
+        if self.by_path.len() >= self.most {
+            return Err(LockError::Full(self.most));
         }
         let id = self.next_id;
         self.next_id += 1;

@@ -15,9 +15,7 @@ use common::exchange::giver::Giver;
 use common::identity::Identity;
 use common::identity::id::Id;
 use common::identity::trusted::Standing;
-use common::limits::{
-    FLUSHED_SINGLY_MAX, FRAME_BYTES_MAX, MAIL_BYTES_MAX, NEWS_BYTES_MAX, PEER_TELLS_BYTES_MAX,
-};
+use common::limits::{FLUSHED_SINGLY_MAX, FRAME_BYTES_MAX, MAIL_BYTES_MAX};
 use common::path::RelPath;
 use common::replica::met;
 use common::replica::service::Replica;
@@ -27,7 +25,8 @@ use common::wire::handshake::HANDSHAKE_TIME;
 use common::wire::message::{
     Hello, Observation, Order, OrderId, PeerMessage, ReplicaId, Report, Role, Row,
 };
-use common::wire::secure::{self, Channel, distrusted};
+use common::wire::secure::{self, distrusted};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::sleep;
 
@@ -42,10 +41,11 @@ const PAUSE_MOST: Duration = Duration::from_secs(2);
 const SYNC_IDS: u64 = 1 << 63;
 
 /// What is said to B, as long as it is there.
-#[derive(Default)]
 pub(crate) struct Link {
     inner: Mutex<Inner>,
     over: Notify,
+    /// So many bytes may wait until B reads them.
+    news_bytes_max: usize,
 }
 
 #[derive(Default)]
@@ -70,11 +70,16 @@ impl SyncAnswer {
 }
 
 impl Link {
+    /// No link yet; over the one to come so many bytes may wait.
+    pub(crate) fn of_at_most(news_bytes_max: usize) -> Link {
+        Link { inner: Mutex::default(), over: Notify::new(), news_bytes_max }
+    }
+
     /// Says something to B, if it is there. What B does not hear, its next inventory makes good.
     pub(crate) fn send(&self, message: &PeerMessage) {
         let inner = self.lock();
         let Some(outgoing) = &inner.outgoing else { return };
-        if outgoing.waiting() <= NEWS_BYTES_MAX {
+        if outgoing.waiting() <= self.news_bytes_max {
             // A lost link is noticed by its reader.
             drop(outgoing.send(message));
             return;
@@ -153,16 +158,17 @@ impl Link {
     }
 }
 
-/// Where B is, and who we are to it.
+/// Where B is, who we are to it, and how much it may tell before it has told everything.
 pub(crate) struct At {
     pub(crate) address: String,
     pub(crate) identity: Arc<Identity>,
+    pub(crate) tells_bytes_max: u64,
 }
 
 /// Dials B until the server stops. Ends only when B's directory is one that must not be joined
 /// with ours.
 pub(crate) async fn dial(
-    At { address, identity }: At,
+    At { address, identity, tells_bytes_max }: At,
     replica: Arc<Replica>,
     link: Arc<Link>,
     asker: Arc<Asker>,
@@ -188,7 +194,8 @@ pub(crate) async fn dial(
                     outgoing.measure();
                     let (met, run) = (met::told(&theirs.features), met::told_run(&theirs.features));
                     tell(Event::PeerUp(id, met, run), None);
-                    let hearing = hear(incoming, &outgoing, &link, &asker, &giver, &tell);
+                    let ears = Ears { link: &link, asker: &asker, giver: &giver, tells_bytes_max };
+                    let hearing = ears.hear(incoming, &outgoing, &tell);
                     let why = tokio::select! {
                         error = hearing => words(&error),
                         why = no_longer(&identity, &b) => why,
@@ -280,43 +287,132 @@ fn weight(report: &Report) -> u32 {
     u32::try_from((bytes + ROW_BYTES).min(MAIL_BYTES_MAX)).unwrap_or(u32::MAX)
 }
 
-async fn hear(
-    mut incoming: Incoming<PeerMessage, Channel>,
-    outgoing: &Outgoing<PeerMessage>,
-    link: &Link,
-    asker: &Asker,
-    giver: &Giver,
-    tell: &impl Fn(Event, Option<Room>),
-) -> LinkError {
-    let room = Arc::new(Semaphore::new(MAIL_BYTES_MAX));
-    let mut inventory = 0;
-    loop {
-        match incoming.next().await {
-            Ok(PeerMessage::Report(Report::Synced { id, durable })) => link.synced(id, durable),
-            Ok(PeerMessage::Report(report)) => {
-                let weight = weight(&report);
-                match &report {
-                    Report::Inventory { last: true, .. } => inventory = 0,
-                    Report::Inventory { .. } => inventory += u64::from(weight),
-                    _ => {}
+/// Who hears what B says.
+struct Ears<'e> {
+    link: &'e Link,
+    asker: &'e Asker,
+    giver: &'e Giver,
+    tells_bytes_max: u64,
+}
+
+impl Ears<'_> {
+    /// Hears until the link is over; answers why it is.
+    async fn hear<S: AsyncRead + AsyncWrite>(
+        &self,
+        mut incoming: Incoming<PeerMessage, S>,
+        outgoing: &Outgoing<PeerMessage>,
+        tell: &impl Fn(Event, Option<Room>),
+    ) -> LinkError {
+        let room = Arc::new(Semaphore::new(MAIL_BYTES_MAX));
+        let mut inventory = 0;
+        loop {
+            match incoming.next().await {
+                Ok(PeerMessage::Report(Report::Synced { id, durable })) => {
+                    self.link.synced(id, durable);
                 }
-                if inventory > PEER_TELLS_BYTES_MAX {
-                    return LinkError::Turned("it never ends to tell what it has".to_owned());
+                Ok(PeerMessage::Report(report)) => {
+                    let weight = weight(&report);
+                    match &report {
+                        Report::Inventory { last: true, .. } => inventory = 0,
+                        Report::Inventory { .. } => inventory += u64::from(weight),
+                        _ => {}
+                    }
+                    if inventory > self.tells_bytes_max {
+                        return LinkError::Turned("it never ends to tell what it has".to_owned());
+                    }
+                    // Whoever tells more than we hear has to wait: it stays in his machine.
+                    let taken = room.clone().acquire_many_owned(weight).await;
+                    tell(Event::Reported(Side::B, report), taken.ok());
+                    outgoing.measure();
                 }
-                // Whoever tells more than we hear has to wait: it stays in his machine.
-                let taken = room.clone().acquire_many_owned(weight).await;
-                tell(Event::Reported(Side::B, report), taken.ok());
-                outgoing.measure();
+                Ok(PeerMessage::Ask(ask)) => {
+                    if !self.giver.answer(ask, outgoing) {
+                        return LinkError::Turned("it asks for more than anybody needs".to_owned());
+                    }
+                }
+                Ok(PeerMessage::Give(give)) => self.asker.take(give),
+                // An agent gives no orders.
+                Ok(PeerMessage::Order(_) | PeerMessage::Ping | PeerMessage::Pong) => {}
+                Err(error) => return error,
             }
-            Ok(PeerMessage::Ask(ask)) => {
-                if !giver.answer(ask, outgoing) {
-                    return LinkError::Turned("it asks for more than anybody needs".to_owned());
-                }
-            }
-            Ok(PeerMessage::Give(give)) => asker.take(give),
-            // An agent gives no orders.
-            Ok(PeerMessage::Order(_) | PeerMessage::Ping | PeerMessage::Pong) => {}
-            Err(error) => return error,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::wire::handshake::{greet, open};
+    use tokio::io::{DuplexStream, duplex};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    type Ends<S> = (Outgoing<PeerMessage>, Incoming<PeerMessage, S>);
+
+    const GENEROUS: Duration = Duration::from_secs(60);
+
+    /// The two ends of a link that holds little by itself.
+    async fn linked() -> (Ends<DuplexStream>, Ends<DuplexStream>) {
+        let (a, b) = duplex(1024);
+        let (ours, theirs) = (Hello::new(Role::Coordinator, None), Hello::new(Role::Agent, None));
+        let (a, b) = tokio::join!(open(a, &ours, GENEROUS), greet(b, GENEROUS, |_| Ok(theirs)));
+        (a.expect("welcome").0.start(), b.expect("welcome").0.start())
+    }
+
+    fn inventory(rows: usize, last: bool) -> PeerMessage {
+        let row = |n| RelPath::new(format!("{n}")).map(|path| (path, Entry::Dir { mode: 0o755 }));
+        let rows = (0..rows).map(row).collect::<Result<_, _>>().expect("lawful");
+        PeerMessage::Report(Report::Inventory { rows, problems: Vec::new(), last })
+    }
+
+    #[tokio::test]
+    async fn who_never_ends_to_tell_what_it_has_is_heard_no_longer() {
+        let ((a_says, a_hears), (b_says, _b_hears)) = linked().await;
+        let giver = Giver::start(Arc::new(|_| Vec::new())).expect("threads");
+        let (link, asker) = (Link::of_at_most(0), Asker::default());
+        let ears = Ears { link: &link, asker: &asker, giver: &giver, tells_bytes_max: 1024 * 1024 };
+        let heard = std::cell::Cell::new(0);
+        let tell = |_, _| heard.set(heard.get() + 1);
+        let say = |message: &PeerMessage| b_says.send(message).expect("said");
+        // What is told again and again, and ends each time, is no inventory without an end.
+        for _ in 0..10 {
+            say(&inventory(1000, false));
+            say(&inventory(1000, true));
+        }
+        for _ in 0..1000 {
+            say(&inventory(100, false));
+        }
+        let error = timeout(GENEROUS, ears.hear(a_hears, &a_says, &tell)).await.expect("ended");
+        assert!(matches!(&error, LinkError::Turned(why) if why.contains("never ends")), "{error}");
+        let parts = heard.get() - 20;
+        assert!((30..60).contains(&parts), "{parts} parts of 100 rows in a mebibyte");
+    }
+
+    #[tokio::test]
+    async fn who_reads_nothing_is_told_nothing_more() {
+        const MAX: usize = 256 * 1024;
+        let ((a_says, _a_hears), (_b_says, mut b_hears)) = linked().await;
+        let link = Link::of_at_most(MAX);
+        assert!(link.open(a_says.clone()));
+        let paths = vec![RelPath::new(vec![b'x'; 200]).expect("lawful"); 100];
+        let order = |n| PeerMessage::Order(Order::Sync { id: OrderId(n), paths: paths.clone() });
+        let frame = common::wire::cbor::to_vec(&order(0)).expect("written").len();
+        let mut said = 0;
+        while link.lock().outgoing.is_some() {
+            link.send(&order(said));
+            said += 1;
+            assert!(a_says.waiting() < MAX + 2 * frame, "{} bytes wait", a_says.waiting());
+        }
+        assert!(said as usize > MAX / frame, "said {said} times");
+        timeout(GENEROUS, link.over.notified()).await.expect("the link is given up");
+        assert_eq!(link.close().as_deref(), Some("it does not read what it is told"));
+        // What was said before is still to be had, in order, and nothing else.
+        drop(a_says);
+        let mut read = 0;
+        while let Ok(message) = timeout(GENEROUS, b_hears.next()).await.expect("not for ever") {
+            assert_eq!(message, order(read));
+            read += 1;
+        }
+        assert_eq!(read, said - 1, "the last one was too much");
     }
 }

@@ -36,10 +36,26 @@ const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// So many of the last commits that were ordered are known by their numbers.
 const ORDERED_MAX: usize = 10_000;
 
+/// How many bytes may wait to be said to A.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// While more waits, news travel without content.
+    pub(crate) with_content: usize,
+    /// Whoever lets more wait is not there.
+    pub(crate) at_all: usize,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience { with_content: WAITING_BYTES_MAX, at_all: NEWS_BYTES_MAX }
+    }
+}
+
 /// Where reports go, and what they are about.
 #[derive(Default)]
 pub(crate) struct Desk {
     inner: Mutex<Inner>,
+    patience: Patience,
 }
 
 #[derive(Default)]
@@ -100,13 +116,13 @@ pub(crate) fn reporter(desk: Arc<Desk>) -> Reporter {
         }
         if let Some(link) = &inner.link {
             if let Report::Observed(observation) = &mut report
-                && link.waiting() > WAITING_BYTES_MAX
+                && link.waiting() > desk.patience.with_content
             {
                 // A does not listen, or not as fast as users write: it asks for content then.
                 observation.rows.iter_mut().for_each(|row| row.content = None);
             }
             let is_news = matches!(report, Report::Observed(_));
-            if is_news && link.waiting() > NEWS_BYTES_MAX {
+            if is_news && link.waiting() > desk.patience.at_all {
                 // Nobody reads there: the next connection begins with everything anew.
                 inner.link = None;
                 inner.turn.iter().for_each(|(_, ended)| ended.notify_one());
@@ -318,5 +334,77 @@ async fn hear(
             PeerMessage::Report(_) => debug!("a report from the coordinator is ignored"),
             PeerMessage::Ping | PeerMessage::Pong => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use common::digest::Digest;
+    use common::entry::Entry;
+    use common::path::RelPath;
+    use common::time::Timestamp;
+    use common::wire::handshake::{greet, open};
+    use common::wire::message::{Observation, Row};
+    use tokio::io::duplex;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const GENEROUS: Duration = Duration::from_secs(60);
+    const PATIENCE: Patience = Patience { with_content: 64 * 1024, at_all: 256 * 1024 };
+
+    /// A thousand bytes of content at a path, as they are told.
+    fn news(number: usize) -> Report {
+        let content = vec![7; 1000];
+        let (digest, modified) = (Digest::of(&content), Timestamp { seconds: 0, nanos: 0 });
+        let file = File { digest, size: 1000, mode: 0o644, modified };
+        let row = Row {
+            path: RelPath::new(format!("{number:0>200}")).expect("lawful"),
+            entry: Some(Entry::from(file)),
+            content: Some(content.into()),
+            seen: None,
+        };
+        Report::Observed(Observation { rows: vec![row], ..Observation::default() })
+    }
+
+    #[tokio::test]
+    async fn to_who_reads_nothing_content_is_left_out_and_then_nothing_is_said() {
+        let (a, b) = duplex(1024);
+        let (ours, theirs) = (Hello::new(Role::Coordinator, None), Hello::new(Role::Agent, None));
+        let (a, b) = tokio::join!(open(a, &ours, GENEROUS), greet(b, GENEROUS, |_| Ok(theirs)));
+        let (_a_says, mut a_hears) = a.expect("welcome").0.start::<PeerMessage, PeerMessage>();
+        let (b_says, _b_hears) = b.expect("welcome").0.start::<PeerMessage, PeerMessage>();
+        let ended = Arc::new(Notify::new());
+        let inner = Inner {
+            link: Some(b_says.clone()),
+            turn: Some((None, ended.clone())),
+            ..Inner::default()
+        };
+        let desk = Arc::new(Desk { inner: Mutex::new(inner), patience: PATIENCE });
+        let say = reporter(desk.clone());
+        let mut said = 0;
+        while desk.lock().link.is_some() {
+            say(news(said));
+            said += 1;
+            assert!(b_says.waiting() < PATIENCE.at_all + 2000, "{} wait", b_says.waiting());
+        }
+        timeout(GENEROUS, ended.notified()).await.expect("its turn is over");
+        say(news(said));
+        drop(b_says);
+        let (mut whole, mut bare) = (0, 0);
+        while let Ok(message) = timeout(GENEROUS, a_hears.next()).await.expect("not for ever") {
+            let PeerMessage::Report(Report::Observed(told)) = message else { continue };
+            match told.rows[0].content {
+                Some(_) if bare > 0 => panic!("content after it was left out"),
+                Some(_) => whole += 1,
+                None => bare += 1,
+            }
+        }
+        let fit = PATIENCE.with_content / 1200;
+        assert!((fit / 2..2 * fit).contains(&whole), "{whole} with content");
+        assert!(bare > 2 * whole, "{bare} without content");
+        assert_eq!(whole + bare, said - 1, "the last one was too much");
     }
 }

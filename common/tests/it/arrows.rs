@@ -68,7 +68,7 @@ const PACKAGES: [(&str, &[&str]); 21] = [
 
 /// A module or folder, and which modules of our own it may name; all below `common/src` as
 /// `common::…`, all others as `crate::…`. Within its own folder it may name everything.
-const ARROWS: [(&str, &[&str]); 46] = [
+const ARROWS: [(&str, &[&str]); 47] = [
     // It knows the programs from outside only, but for the parts that it measures alone.
     (
         "bench/src/",
@@ -213,7 +213,8 @@ const ARROWS: [(&str, &[&str]); 46] = [
     ("server-a/src/underway/mod.rs", &["change", "entry", "path", "side", "wire::message"]),
     ("server-a/src/journal/search.rs", &["path", "wire::log"]),
     ("server-a/src/broken.rs", &["path", "time", "wire::client"]),
-    ("server-a/src/locks.rs", &["path", "time", "wire::client"]),
+    ("server-a/src/locks.rs", &["limits", "path", "time", "wire::client"]),
+    ("server-a/src/recent.rs", &["digest"]),
     ("server-a/src/roles.rs", &["identity::trusted", "wire::client"]),
     ("server-a/src/pending/queue.rs", &["entry", "path", "time", "wire::client"]),
     (
@@ -226,7 +227,7 @@ const ARROWS: [(&str, &[&str]); 46] = [
 ];
 
 /// What decides or computes: it touches no disk, socket, clock, thread or environment.
-const PURE: [&str; 57] = [
+const PURE: [&str; 58] = [
     "bench/src/dice.rs",
     "bench/src/figures.rs",
     "bench/src/parts/content.rs",
@@ -281,6 +282,7 @@ const PURE: [&str; 57] = [
     "server-a/src/locks.rs",
     "server-a/src/notes.rs",
     "server-a/src/pending/queue.rs",
+    "server-a/src/recent.rs",
     "server-a/src/roles.rs",
     "server-a/src/timing/",
     "server-a/src/underway/mod.rs",

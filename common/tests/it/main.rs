@@ -53,4 +53,5 @@ mod wire_golden;
 mod wire_handshake;
 mod wire_kept;
 mod wire_samples;
+mod wire_unread;
 mod world;

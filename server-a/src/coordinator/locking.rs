@@ -2,7 +2,7 @@
 //!
 //! A lock comes wholly before or wholly after every edit, so it waits until its path is at rest.
 
-use common::limits::{COMMENT_BYTES_MAX, HOLDER_BYTES_MAX, LOCKS_MAX};
+use common::limits::{COMMENT_BYTES_MAX, HOLDER_BYTES_MAX};
 use common::path::RelPath;
 use common::time::Timestamp;
 use common::wire::client::{Answer, DrainMode, Receipt, Refusal, RefusalKind, Request, Target};
@@ -25,9 +25,8 @@ impl Coordinator {
         ttl_s: Option<u64>,
         out: &mut Vec<Action>,
     ) {
-        let resolved = self
-            .resolve(target)
-            .and_then(|path| self.too_much(&path, holder, comment).map_or(Ok(path), Err));
+        let resolved =
+            self.resolve(target).and_then(|path| too_long(holder, comment).map_or(Ok(path), Err));
         let path = match resolved {
             Ok(path) => path,
             Err(refusal) => {
@@ -52,23 +51,6 @@ impl Coordinator {
                 out.push(Action::Answer(client, Answer::Refused(lock_refused(&error))));
             }
         }
-    }
-
-    /// Why a lock is more than is kept, when it is.
-    fn too_much(&self, path: &RelPath, holder: &str, comment: Option<&String>) -> Option<Refusal> {
-        let long =
-            |what: &str, max| Some(refusal(format!("{what} is longer than {max} bytes"), None));
-        if holder.len() > HOLDER_BYTES_MAX {
-            return long("the holder's name", HOLDER_BYTES_MAX);
-        }
-        if comment.is_some_and(|comment| comment.len() > COMMENT_BYTES_MAX) {
-            return long("the comment", COMMENT_BYTES_MAX);
-        }
-        if self.locks.len() >= LOCKS_MAX && self.locks.at(path).is_none() {
-            let hint = Some("unlock what nobody needs: `lab3 locks` names all");
-            return Some(refusal(format!("there are {LOCKS_MAX} locks already"), hint));
-        }
-        None
     }
 
     /// Serves an unlock; says whether it was answered.
@@ -186,6 +168,10 @@ fn lock_refused(error: &LockError) -> Refusal {
             RefusalKind::Refused,
             Some("unlock it first: then B has the new name, too".to_string()),
         ),
+        LockError::Full(_) => (
+            RefusalKind::Refused,
+            Some("unlock what nobody needs: `lab3 locks` names all".to_string()),
+        ),
         LockError::NotLocked { covered_by: Some(lock), .. } => {
             (RefusalKind::Refused, Some(format!("the lock is on `{}`", lock.path)))
         }
@@ -194,6 +180,18 @@ fn lock_refused(error: &LockError) -> Refusal {
         }
     };
     Refusal { kind, message: error.to_string(), hint }
+}
+
+/// Why the words of a lock are more than is kept, when they are.
+fn too_long(holder: &str, comment: Option<&String>) -> Option<Refusal> {
+    let long = |what: &str, max| Some(refusal(format!("{what} is longer than {max} bytes"), None));
+    if holder.len() > HOLDER_BYTES_MAX {
+        return long("the holder's name", HOLDER_BYTES_MAX);
+    }
+    if comment.is_some_and(|comment| comment.len() > COMMENT_BYTES_MAX) {
+        return long("the comment", COMMENT_BYTES_MAX);
+    }
+    None
 }
 
 /// A time as people read it.

@@ -12,7 +12,7 @@ use crate::coordinator::{agreed, assert_equal, has, list, names, remove, write};
 use crate::model::path;
 use crate::world::World;
 
-fn ask_lock(world: &mut World, at: &str, holder: &str, ttl_s: Option<u64>) -> Answer {
+pub(crate) fn ask_lock(world: &mut World, at: &str, holder: &str, ttl_s: Option<u64>) -> Answer {
     let target = Target::Path(path(at));
     let (holder, comment) = (holder.to_string(), Some("mine".to_string()));
     world.ask(Request::Lock { target, holder, comment, ttl_s })

@@ -7,6 +7,7 @@
 )]
 
 mod arrival;
+mod bounds;
 mod broken_links;
 mod checks;
 mod coordinator;
