@@ -91,7 +91,7 @@ impl Publisher {
 
     /// Says in `stage/` that a new version was published, where the old one makes room first.
     /// Otherwise recovery would bring that back to a name that its user may have freed since.
-    fn is_confirmed(&self, name: &[u8], inode: u64) -> bool {
+    pub(super) fn is_confirmed(&self, name: &[u8], inode: u64) -> bool {
         let aside = Stage::aside_of(name);
         match Intent::read(&self.stage, &aside) {
             Ok(Some(intent)) if intent.verb == Verb::Replace(0) => {

@@ -19,7 +19,7 @@ use crate::replica::examine::{Seen, digest_of, examine, file_entry, kind};
 use crate::replica::failpoint::reach;
 use crate::replica::intent::{Identity, Intent, Verb, name_for};
 use crate::replica::publish::Publisher;
-use crate::replica::root::{open_file_at, read_link_at, stat_at};
+use crate::replica::root::{is_absence, open_file_at, read_link_at, stat_at};
 use crate::replica::stamp::Stamp;
 use crate::replica::step::{Step, StepError};
 
@@ -56,7 +56,15 @@ impl Publisher {
         expected: Option<&Stamp>,
         home: &Handle,
     ) -> Result<Settled, StepError> {
-        let settled = self.settle_now(intent, name, expected, home);
+        let mut settled = self.settle_now(intent, name, expected, home);
+        if settled.as_ref().is_err_and(|error| is_absence(&error.source)) {
+            // Its directory has gone meanwhile: as after a crash, the nearest one takes it. Later
+            // it would come back to somebody who has long forgotten it.
+            settled = self.home(&intent.path).and_then(|(path, home)| {
+                let moved = Intent { path, ..intent.clone() };
+                self.settle_now(&moved, name, expected, &home)
+            });
+        }
         settled.inspect_err(|error| self.leave(name, error))
     }
 
@@ -84,7 +92,7 @@ impl Publisher {
             Some(FileType::Symlink) if intent.before.kind == Kind::Link => {
                 let target = read_link_at(stage, name).step("read the displaced link")?;
                 if Digest::of(&target) == intent.before.digest && self.has_copy(intent)? {
-                    let (_, recorded) = self.discard_to_trash(name)?;
+                    let (_, recorded) = self.discard_to_trash(intent, name)?;
                     recorded?;
                     Settled::Trashed
                 } else {
@@ -118,7 +126,7 @@ impl Publisher {
             return self.keep(intent, name, home);
         };
         reach("judged");
-        let (id, recorded) = self.discard_to_trash(name)?;
+        let (id, recorded) = self.discard_to_trash(intent, name)?;
         reach("trashed");
         if guard.is_none_or(|lease| lease.holds()) {
             // Without its record it would not be listed: that is settled later.
@@ -182,8 +190,18 @@ impl Publisher {
         Ok(None)
     }
 
-    fn discard_to_trash(&self, name: &[u8]) -> Result<(String, Result<(), StepError>), StepError> {
-        self.trash.adopt((self.stage.handle(), name), &name_for(name))
+    /// Moves what was expected to the trash. When that fails it is written down that it may go and
+    /// needs its copy no longer: that may be deleted before it is tried again.
+    fn discard_to_trash(
+        &self,
+        intent: &Intent,
+        name: &[u8],
+    ) -> Result<(String, Result<(), StepError>), StepError> {
+        let moved = self.trash.adopt((self.stage.handle(), name), &name_for(name));
+        if moved.is_err() && intent.copy.is_some() {
+            let _ = Intent { copy: None, ..intent.clone() }.rewrite(&self.stage, name);
+        }
+        moved
     }
 
     /// An edit that nobody had seen: back to its name, or beside it.

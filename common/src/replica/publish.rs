@@ -352,8 +352,7 @@ impl Publisher {
         let settled = self.settle(&intent, &aside, Some(expected), here);
         if settled.is_err() {
             // The new version has its name: if that is free later on, somebody deleted it.
-            let published = Intent { verb: Verb::Replace(staged.stamp.ino), ..intent.clone() };
-            let _ = published.rewrite(&self.stage, &aside);
+            self.is_confirmed(name, staged.stamp.ino);
         }
         if settled.as_ref().is_ok_and(|s| *s == Settled::NotEmpty) {
             let _ = self.recover_one(&aside);

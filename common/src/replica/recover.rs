@@ -191,7 +191,7 @@ impl Publisher {
     }
 
     /// The directory of a path, or the nearest one above that is left, with the path there.
-    fn home(&self, path: &RelPath) -> Result<(RelPath, Handle), StepError> {
+    pub(super) fn home(&self, path: &RelPath) -> Result<(RelPath, Handle), StepError> {
         let mut path = path.clone();
         loop {
             match self.root.parent(&path) {

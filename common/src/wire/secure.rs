@@ -51,17 +51,26 @@ pub async fn dial(
 ) -> Result<(Connection<Channel>, Hello, Id), LinkError> {
     let dial = async {
         let stream = TcpStream::connect(address).await.map_err(LinkError::Connect)?;
-        tune(&stream);
-        let (mut channel, id) = dialled(stream, identity).await?;
-        if let Err(reason) = identity.admit(&id, Standing::Peer) {
-            // It may be gone already, and then hears nothing of it.
-            let _ = refuse(&mut channel, reason.clone()).await;
-            return Err(LinkError::Turned(reason));
-        }
-        let (connection, theirs) = say(channel, hello).await?;
-        Ok((connection, theirs, id))
+        introduce(stream, identity, hello).await
     };
     timeout(within, dial).await.unwrap_or(Err(LinkError::Timeout(within)))
+}
+
+/// The same on a connection that is made.
+pub async fn introduce(
+    stream: TcpStream,
+    identity: &Identity,
+    hello: &Hello,
+) -> Result<(Connection<Channel>, Hello, Id), LinkError> {
+    tune(&stream);
+    let (mut channel, id) = dialled(stream, identity).await?;
+    if let Err(reason) = identity.admit(&id, Standing::Peer) {
+        // It may be gone already, and then hears nothing of it.
+        let _ = refuse(&mut channel, reason.clone()).await;
+        return Err(LinkError::Turned(reason));
+    }
+    let (connection, theirs) = say(channel, hello).await?;
+    Ok((connection, theirs, id))
 }
 
 /// Lets in who proves a key that may do at least this much, hears its hello, and answers as

@@ -16,7 +16,7 @@ use crate::disk::side::disk;
 use crate::disk::{Deed, Place, Verdict};
 use crate::disk_cases::{Case, Nowhere, Run, WHOLE, What, cases, path};
 
-type Tree = BTreeMap<String, String>;
+pub(crate) type Tree = BTreeMap<String, String>;
 
 const ERRORS: [Errno; 12] = [
     Errno::IO,
@@ -39,13 +39,13 @@ fn full() -> bool {
 
 /// What is found out about all cases.
 #[derive(Default)]
-struct Tally {
+pub(crate) struct Tally {
     runs: u64,
     failures: BTreeMap<String, (u64, String)>,
 }
 
 impl Tally {
-    fn note(&mut self, run: &Run, how: &dyn Fn() -> String, result: Result<(), String>) {
+    pub(crate) fn note(&mut self, run: &Run, how: &dyn Fn() -> String, result: Result<(), String>) {
         self.runs += 1;
         if let Err(what) = result {
             let sort = format!("{:?} {}", run.case, what.split([':', '{']).next().unwrap_or(""));
@@ -53,7 +53,7 @@ impl Tally {
         }
     }
 
-    fn end(self, machine: &str) {
+    pub(crate) fn end(self, machine: &str) {
         eprintln!("{machine}: {} runs, {} sorts of failures", self.runs, self.failures.len());
         let lines = self.failures.iter();
         let lines = lines.map(|(sort, (count, first))| format!("{sort} ({count})\n  {first}"));
@@ -62,12 +62,12 @@ impl Tally {
 }
 
 /// One thing at one call.
-fn at(n: u64, mut act: impl FnMut(&mut Files) -> Verdict + Send + 'static) -> Whim {
+pub(crate) fn at(n: u64, mut act: impl FnMut(&mut Files) -> Verdict + Send + 'static) -> Whim {
     Box::new(move |files, _| if files.calls == n { act(files) } else { Verdict::Go })
 }
 
 /// How many calls an operation makes when nothing happens, and the tree it leaves.
-fn undisturbed(case: Case) -> (u64, Tree) {
+pub(crate) fn undisturbed(case: Case) -> (u64, Tree) {
     let run = Run::new(case);
     let place = run.place();
     let outcome = run.commit(&place);
@@ -386,7 +386,7 @@ fn what_is_written_through_an_old_descriptor_at_any_call_is_not_lost() {
 }
 
 /// Nothing is lost now, nor when the operation is sent again, nor after a new start.
-fn ends_well(run: &Run, mut place: Place) -> Result<(), String> {
+pub(crate) fn ends_well(run: &Run, mut place: Place) -> Result<(), String> {
     run.check_all()?;
     place.look_around();
     run.commit(&place);

@@ -13,6 +13,7 @@ mod dependencies;
 mod disk;
 mod disk_cases;
 mod disk_commit;
+mod disk_gone;
 mod documents;
 mod fuzz;
 mod fuzz_programs;

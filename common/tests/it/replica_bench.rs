@@ -72,6 +72,11 @@ impl Bench {
         Bench { _dir: dir, tree, committer, again, reports, _claim: claim }
     }
 
+    /// What moves things, to be made otherwise.
+    pub(crate) fn publisher(&mut self) -> &mut Publisher {
+        Arc::get_mut(&mut self.committer.publisher).unwrap()
+    }
+
     pub(crate) fn commit(&self, operation: Operation, content: Content) -> Outcome {
         self.commit_all(vec![(operation, content)]).remove(0)
     }

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io::Write;
-use std::sync::Arc;
 
 use common::change::{Change, Operation, Outcome};
 use common::entry::Entry;
@@ -76,10 +75,7 @@ fn what_cannot_go_to_the_trash_now_goes_there_later() {
     // Nothing can be moved to another file system.
     let elsewhere = fs::File::open("/proc").unwrap();
     let nowhere = Trash::new(elsewhere.into(), Side::B, Keep::default(), 1);
-    let mine = |bench: &mut Bench, trash| {
-        let publisher = Arc::get_mut(&mut bench.committer.publisher).unwrap();
-        std::mem::replace(&mut publisher.trash, trash)
-    };
+    let mine = |bench: &mut Bench, trash| std::mem::replace(&mut bench.publisher().trash, trash);
     let trash = mine(&mut bench, nowhere);
     assert_eq!(replace(&bench, &before), Published::Done(None));
     assert_eq!(bench.read("f"), b"new");
@@ -88,6 +84,27 @@ fn what_cannot_go_to_the_trash_now_goes_there_later() {
     mine(&mut bench, trash);
     assert_eq!(bench.committer.publisher.settle_left(), None);
     assert!(bench.trashed() == [b"old"] && bench.staged().is_empty());
+}
+
+#[test]
+fn a_version_that_waits_for_the_trash_stays_away_when_its_copy_is_deleted() {
+    for exchange in [true, false] {
+        let mut bench = Bench::new();
+        bench.publisher().abilities.exchange = exchange;
+        let before = bench.write("f", b"old");
+        bench.write("copy", b"old");
+        let elsewhere = fs::File::open("/proc").unwrap();
+        let nowhere = Trash::new(elsewhere.into(), Side::B, Keep::default(), 1);
+        let trash = std::mem::replace(&mut bench.publisher().trash, nowhere);
+        let outcome = replace_copied(&bench, &before);
+        assert!(matches!(outcome, Outcome::Done { aside: None, .. }), "{outcome:?}");
+        fs::remove_file(bench.tree.join("copy")).unwrap();
+        bench.publisher().trash = trash;
+        assert_eq!(bench.committer.publisher.settle_left(), None);
+        assert_eq!(bench.names(), ["f"], "exchange: {exchange}");
+        assert_eq!(bench.read("f"), b"new");
+        assert!(bench.trashed() == [b"old"] && bench.staged().is_empty());
+    }
 }
 
 #[test]

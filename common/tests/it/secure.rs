@@ -1,7 +1,6 @@
 //! What a connection proves, over real sockets: friends, strangers, and impostors.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use common::identity::Identity;
@@ -12,12 +11,12 @@ use common::wire::handshake::HANDSHAKE_TIME;
 use common::wire::lobby::Lobby;
 use common::wire::message::{Hello, Reception, ReplicaId, Role};
 use common::wire::secure::{dial, receive};
-use rustls::client::AlwaysResolvesClientRawPublicKeys;
 use rustls::pki_types::ServerName;
-use rustls::sign::CertifiedKey;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
+
+use crate::fuzz::handshakes::impostor;
 
 const PATIENCE: Duration = Duration::from_millis(300);
 
@@ -106,20 +105,6 @@ async fn who_dials_says_nothing_to_a_server_that_it_does_not_trust() {
     for line in [dialled.to_string(), accepted.to_string()] {
         assert!(line.contains(&command), "{line}");
     }
-}
-
-/// Shows another's public key, and signs with its own.
-fn impostor(own: &Identity, shown: &Identity) -> Arc<rustls::ClientConfig> {
-    let resolve = |identity: &Identity| {
-        let resolver = identity.dialling().client_auth_cert_resolver.clone();
-        resolver.resolve(&[], &[rustls::SignatureScheme::ED25519]).expect("a key")
-    };
-    let (own_key, shown_key) = (resolve(own), resolve(shown));
-    let copied = CertifiedKey::new(shown_key.cert.clone(), own_key.key.clone());
-    let mut config = (*own.dialling()).clone();
-    config.client_auth_cert_resolver =
-        Arc::new(AlwaysResolvesClientRawPublicKeys::new(Arc::new(copied)));
-    Arc::new(config)
 }
 
 #[tokio::test]

@@ -98,9 +98,13 @@ impl Deep {
         self.hear(side);
     }
 
+    pub(crate) fn settle_left(&mut self, side: Side) {
+        let _ = self.sides[side].place.committer.publisher.settle_left();
+    }
+
     pub(crate) fn save_scan(&mut self, side: Side) {
+        self.settle_left(side);
         let sided = &mut self.sides[side];
-        let _ = sided.place.committer.publisher.settle_left();
         let mut rows = sided.place.known.unsaved();
         keep_flushed(&sided.place.root, &mut rows);
         for (path, row) in rows {

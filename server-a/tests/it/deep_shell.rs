@@ -37,10 +37,19 @@ impl Deep {
         }
     }
 
+    /// Where a rename may replace, a new version has two names for a moment. When A ends in it and
+    /// its user takes away the one in the tree, nobody can tell that it was there.
+    fn has_two_names(&self, path: &RelPath) -> bool {
+        let files = self.sides.a.disk.lock();
+        let there = files.at(path.as_bytes());
+        files.walk(".lab3/stage").into_values().any(|staged| Some(staged) == there)
+    }
+
     /// Contents are all different: a held edit that stands where it did not was applied.
     pub(crate) fn note_drained(&mut self) {
         if let Some((seq, path)) = self.drained.under.take()
             && self.stands(seq, &path)
+            && !self.has_two_names(&path)
             && !self.drained.done.insert(seq)
         {
             self.drained.twice.insert(seq);

@@ -271,7 +271,19 @@ fn simulate(
     if going_on {
         drain_fatally(world, rng, users)?;
     }
+    nothing_waits(world, faulty)?;
     rest(world)
+}
+
+/// Without an error of the disk nothing that came out of a tree stays in `stage/`.
+fn nothing_waits(world: &Deep, faulty: bool) -> Result<(), String> {
+    for side in Side::BOTH.into_iter().filter(|_| !faulty) {
+        let staged = world.sides[side].disk.lock().walk(".lab3/stage");
+        if let Some(name) = staged.keys().next() {
+            return Err(format!("`{name}` waits in {side}'s stage"));
+        }
+    }
+    Ok(())
 }
 
 /// All files are closed, and everything is looked at and carried out.
@@ -282,6 +294,12 @@ fn calm(world: &mut Deep, last: &str) {
     }
     world.ask(Request::Approve);
     world.connect();
+    world.settle();
+    // What an error has left in `stage/` is not at rest: the saving thread tries again.
+    for side in Side::BOTH {
+        world.settle_left(side);
+        world.notice(side, true);
+    }
     world.settle();
 }
 

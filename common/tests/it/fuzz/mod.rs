@@ -2,9 +2,11 @@
 
 use crate::fuzzing::{Target, short};
 
+pub(crate) mod between;
 pub(crate) mod deltas;
 pub(crate) mod edited;
 pub(crate) mod frames;
+pub(crate) mod handshakes;
 pub(crate) mod intents;
 pub(crate) mod messages;
 pub(crate) mod packed;
@@ -12,12 +14,14 @@ pub(crate) mod paths;
 pub(crate) mod patterns;
 pub(crate) mod staged;
 pub(crate) mod stores;
+pub(crate) mod trusted;
 
 /// All of them, for whoever runs them by name.
 #[allow(dead_code, reason = "only bench/fuzz asks by name")]
 pub(crate) const TARGETS: &[&Target] = &[
     &deltas::TARGET,
     &frames::TARGET,
+    &handshakes::TARGET,
     &intents::TARGET,
     &messages::TARGET,
     &packed::TARGET,
@@ -25,6 +29,7 @@ pub(crate) const TARGETS: &[&Target] = &[
     &patterns::TARGET,
     &staged::TARGET,
     &stores::TARGET,
+    &trusted::TARGET,
 ];
 
 #[test]
@@ -35,6 +40,11 @@ fn a_plan_covers_the_target_whatever_recipes_say() {
 #[test]
 fn frames_are_the_same_however_a_stream_is_split() {
     short(&frames::TARGET);
+}
+
+#[test]
+fn nobody_is_let_in_who_proves_nothing() {
+    short(&handshakes::TARGET);
 }
 
 #[test]
@@ -70,4 +80,9 @@ fn nothing_is_staged_beyond_what_was_announced() {
 #[test]
 fn no_store_answers_with_a_row_that_was_not_saved() {
     short(&stores::TARGET);
+}
+
+#[test]
+fn nobody_is_granted_more_than_a_line_says() {
+    short(&trusted::TARGET);
 }
