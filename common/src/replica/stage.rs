@@ -21,6 +21,10 @@ use crate::sys::write_out;
 /// Aligned runs of zero bytes of this length become holes.
 const HOLE_BYTES_MIN: usize = 4096;
 
+/// A file of this size passes through memory: its writing begins while it is being received, so that
+/// the flush has little left to do, and what users read stays in memory instead.
+const PASSING_BYTES_MIN: u64 = 8 << 20;
+
 /// The open `stage/` of one replica, on the file system of its root.
 #[derive(Clone, Debug)]
 pub struct Stage {
@@ -203,7 +207,7 @@ impl StagedFile {
         } else {
             self.in_order = false;
         }
-        let written = write_sparse(&self.file, offset, piece, self.empty)?;
+        let written = self.write_sparse(offset, piece)?;
         self.end = self.end.map(|end| end.max(written));
         Ok(())
     }
@@ -233,6 +237,51 @@ impl StagedFile {
         }
         digest_of(&self.file, self.size).step("read the staged file again")
     }
+
+    fn write_out(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        match self.size >= PASSING_BYTES_MIN {
+            true => self.file.pass_all_at(bytes, offset),
+            false => self.file.write_all_at(bytes, offset),
+        }
+    }
+
+    /// Writes what is not zero; answers where the last of it ends, or 0.
+    fn write_sparse(&self, offset: u64, piece: &[u8]) -> io::Result<u64> {
+        // What was written before must be overwritten, even by zeros.
+        if !self.empty {
+            self.write_out(piece, offset)?;
+            return Ok(offset + piece.len() as u64);
+        }
+        let lead = (HOLE_BYTES_MIN as u64 - offset % HOLE_BYTES_MIN as u64) % HOLE_BYTES_MIN as u64;
+        let (head, body) = piece.split_at(piece.len().min(lead as usize));
+        let start = offset + head.len() as u64;
+        let mut end = 0;
+        if !head.is_empty() {
+            self.write_out(head, offset)?;
+            end = start;
+        }
+        let mut data: Option<usize> = None;
+        let mut write = |from: usize, to: usize| {
+            end = start + to as u64;
+            self.write_out(&body[from..to], start + from as u64)
+        };
+        for (i, block) in body.chunks(HOLE_BYTES_MIN).enumerate() {
+            let at = i * HOLE_BYTES_MIN;
+            let hole = block.len() == HOLE_BYTES_MIN && block.iter().all(|&b| b == 0);
+            match (hole, data) {
+                (false, None) => data = Some(at),
+                (true, Some(from)) => {
+                    write(from, at)?;
+                    data = None;
+                }
+                _ => {}
+            }
+        }
+        if let Some(from) = data {
+            write(from, body.len())?;
+        }
+        Ok(end)
+    }
 }
 
 /// The permission bits and the time that are taken over from an entry of the other side.
@@ -243,42 +292,4 @@ pub fn plain(entry: &Entry) -> Entry {
         Entry::Dir { mode } => Entry::Dir { mode: mode & 0o777 },
         Entry::Link(_) => entry.clone(),
     }
-}
-
-/// Writes what is not zero; answers where the last of it ends, or 0.
-fn write_sparse(file: &Handle, offset: u64, piece: &[u8], empty: bool) -> io::Result<u64> {
-    // What was written before must be overwritten, even by zeros.
-    if !empty {
-        file.write_all_at(piece, offset)?;
-        return Ok(offset + piece.len() as u64);
-    }
-    let lead = (HOLE_BYTES_MIN as u64 - offset % HOLE_BYTES_MIN as u64) % HOLE_BYTES_MIN as u64;
-    let (head, body) = piece.split_at(piece.len().min(lead as usize));
-    let start = offset + head.len() as u64;
-    let mut end = 0;
-    if !head.is_empty() {
-        file.write_all_at(head, offset)?;
-        end = start;
-    }
-    let mut data: Option<usize> = None;
-    let mut write = |from: usize, to: usize| {
-        end = start + to as u64;
-        file.write_all_at(&body[from..to], start + from as u64)
-    };
-    for (i, block) in body.chunks(HOLE_BYTES_MIN).enumerate() {
-        let at = i * HOLE_BYTES_MIN;
-        let hole = block.len() == HOLE_BYTES_MIN && block.iter().all(|&b| b == 0);
-        match (hole, data) {
-            (false, None) => data = Some(at),
-            (true, Some(from)) => {
-                write(from, at)?;
-                data = None;
-            }
-            _ => {}
-        }
-    }
-    if let Some(from) = data {
-        write(from, body.len())?;
-    }
-    Ok(end)
 }
