@@ -13,6 +13,7 @@ mod ahead;
 pub mod apply;
 pub mod barrier;
 pub mod begun;
+mod beside;
 pub mod claim;
 pub mod commit;
 pub mod condition;
