@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+use blake3::hazmat::{
+    ChainingValue, HasherExt as _, Mode, merge_subtrees_non_root, merge_subtrees_root,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The BLAKE3 digest of a content.
@@ -88,6 +91,45 @@ impl<'de> Deserialize<'de> for Mark {
     }
 }
 
+/// A part of a content, digested by itself: side by side with the others, on any thread. All parts
+/// but the last are [`Part::BYTES`] long.
+#[derive(Clone, Copy, Debug)]
+pub struct Part(ChainingValue);
+
+impl Part {
+    /// The length of all parts but the last: one that the digest's own tree is made of.
+    pub const BYTES: usize = 256 * 1024;
+
+    /// The part with this number, counted from zero; not empty.
+    #[must_use]
+    pub fn of(number: u64, bytes: &[u8]) -> Part {
+        let mut hasher = blake3::Hasher::new();
+        hasher.set_input_offset(number * Part::BYTES as u64).update(bytes);
+        Part(hasher.finalize_non_root())
+    }
+
+    /// The digest of the whole, of which these are all parts, in their order: two at least.
+    #[must_use]
+    pub fn whole(parts: &[Part]) -> Digest {
+        let (left, right) = Part::halves(parts);
+        let whole = merge_subtrees_root(&Part::joined(left), &Part::joined(right), Mode::Hash);
+        Digest(*whole.as_bytes())
+    }
+
+    fn joined(parts: &[Part]) -> ChainingValue {
+        if let [part] = parts {
+            return part.0;
+        }
+        let (left, right) = Part::halves(parts);
+        merge_subtrees_non_root(&Part::joined(left), &Part::joined(right), Mode::Hash)
+    }
+
+    /// The left half is whole: as many parts as a power of two, and more than the right half has.
+    fn halves(parts: &[Part]) -> (&[Part], &[Part]) {
+        parts.split_at(parts.len().next_power_of_two() / 2)
+    }
+}
+
 /// Digests content that arrives in pieces.
 #[derive(Default)]
 pub struct Hasher(blake3::Hasher);
@@ -102,5 +144,24 @@ impl Hasher {
     #[must_use]
     pub fn finish(&self) -> Digest {
         Digest(*self.0.finalize().as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_side_by_side_have_the_digest_of_the_whole() {
+        let content: Vec<u8> = (0..9 * Part::BYTES).map(|at| (at / 3 % 251) as u8).collect();
+        for count in 2..=9 {
+            for length in [1, 1023, 1024, 1025, Part::BYTES - 1, Part::BYTES] {
+                let content = &content[..(count - 1) * Part::BYTES + length];
+                let parts = content.chunks(Part::BYTES).enumerate();
+                let parts: Vec<Part> =
+                    parts.map(|(number, bytes)| Part::of(number as u64, bytes)).collect();
+                assert_eq!(Part::whole(&parts), Digest::of(content), "{count} and {length}");
+            }
+        }
     }
 }

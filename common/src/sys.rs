@@ -73,10 +73,21 @@ pub fn return_memory() {
 /// the disk's own memory nor names are written, so it costs little.
 pub fn write_out(file: BorrowedFd<'_>, wait: bool) {
     let after = if wait { libc::SYNC_FILE_RANGE_WAIT_AFTER } else { 0 };
-    let how = libc::SYNC_FILE_RANGE_WRITE | after;
+    write_range(file, (0, 0), libc::SYNC_FILE_RANGE_WRITE | after);
+}
+
+/// The same for a part of it, by its offset and length, without waiting.
+pub fn write_part_out(file: BorrowedFd<'_>, offset: u64, length: usize) {
+    if let (Ok(offset), Ok(length)) = (offset.try_into(), length.try_into()) {
+        write_range(file, (offset, length), libc::SYNC_FILE_RANGE_WRITE);
+    }
+}
+
+/// A length of 0 means all that follows.
+fn write_range(file: BorrowedFd<'_>, (offset, length): (i64, i64), how: libc::c_uint) {
     // A failure is found by the flush, where there is one.
     // SAFETY: the call takes numbers only, and the descriptor is open while `file` is borrowed.
-    let _ = unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, how) };
+    let _ = unsafe { libc::sync_file_range(file.as_raw_fd(), offset, length, how) };
 }
 
 /// Ends the process as a kill would, but with this exit code: nothing is unwound or flushed, and no

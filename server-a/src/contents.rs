@@ -18,13 +18,13 @@ use common::entry::{Entry, File};
 use common::exchange::asker::Asker;
 use common::exchange::giver::Read;
 use common::exchange::remote::Remote;
-use common::limits::{INLINE_BYTES_MAX, PIECE_BYTES_MAX};
+use common::limits::INLINE_BYTES_MAX;
 use common::path::RelPath;
 use common::replica::service::Replica;
-use common::replica::source::{Source, SourceError, Supplier};
+use common::replica::source::{Parts, Source, SourceError, Supplier};
 use common::side::Side;
 use common::wire::message::{
-    Ask, AskId, Chunk, Content, Given, Order, OrderId, PeerMessage, Report, Want,
+    Ask, AskId, Content, Given, Order, OrderId, PeerMessage, Report, Want,
 };
 use serde_bytes::ByteBuf;
 
@@ -139,8 +139,12 @@ fn send_with_content(wanted: Wanted, read: &Read, link: &Link, mail: &Sender<Mai
     let Wanted { id, operation, path, file } = wanted;
     let length = u32::try_from(file.size).unwrap_or(u32::MAX);
     let want = Want::Piece { offset: 0, length };
-    let given = read(&Ask { id: AskId(0), path, digest: file.digest, want });
-    match given.into_iter().next() {
+    let mut given = None;
+    read(&Ask { id: AskId(0), path, digest: file.digest, want }, &mut |piece| {
+        given = Some(piece);
+        true
+    });
+    match given {
         Some(Given::Piece(bytes)) if bytes.len() as u64 == file.size => {
             let content = Content::Inline(bytes);
             link.send(&PeerMessage::Order(Order::Commit { id, operation, content }));
@@ -174,7 +178,7 @@ impl Supplier for FromBOrHeld {
                 let opened = pending.open_content(*seq);
                 let (held, length) =
                     opened.map_err(|error| SourceError::Io(std::io::Error::other(error)))?;
-                Ok(Box::new(HeldContent { held, length }))
+                Ok(Box::new(HeldContent { held, length, asked: VecDeque::new() }))
             }
             _ => Err(SourceError::Gone),
         }
@@ -185,30 +189,24 @@ impl Supplier for FromBOrHeld {
 struct HeldContent {
     held: std::fs::File,
     length: u64,
+    asked: VecDeque<(u64, u32)>,
 }
 
 impl Source for HeldContent {
-    fn recipe(&mut self, _size: u64) -> Result<Option<Vec<Chunk>>, SourceError> {
+    fn recipe(&mut self, _size: u64) -> Result<Option<Parts>, SourceError> {
         Ok(None)
     }
 
-    fn fetch(
-        &mut self,
-        ranges: &[(u64, u32)],
-        sink: &mut dyn FnMut(u64, &[u8]) -> std::io::Result<()>,
-    ) -> Result<(), SourceError> {
+    fn ask(&mut self, offset: u64, length: u32) {
+        self.asked.push_back((offset, length));
+    }
+
+    fn take(&mut self, _patient: bool) -> Result<Option<Vec<u8>>, SourceError> {
+        let Some((offset, length)) = self.asked.pop_front() else { return Ok(None) };
         let start = self.held.metadata()?.len().saturating_sub(self.length);
-        let mut piece = vec![0; PIECE_BYTES_MAX];
-        for &(offset, length) in ranges {
-            let (mut at, end) = (offset, offset + u64::from(length));
-            while at < end {
-                let count = usize::try_from(end - at).unwrap_or(usize::MAX).min(piece.len());
-                self.held.read_exact_at(&mut piece[..count], start + at)?;
-                sink(at, &piece[..count])?;
-                at += count as u64;
-            }
-        }
-        Ok(())
+        let mut piece = vec![0; usize::try_from(length).map_err(std::io::Error::other)?];
+        self.held.read_exact_at(&mut piece, start + offset)?;
+        Ok(Some(piece))
     }
 }
 

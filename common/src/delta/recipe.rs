@@ -69,6 +69,14 @@ impl Cutter {
         self.cut_while_more_than(CHUNK_BYTES_MAX - 1);
     }
 
+    /// The chunks that are known by now, but for the last, which may be a hole that goes on; once
+    /// there are so many. They are not there at the end again.
+    pub fn part(&mut self, least: usize) -> Option<Vec<Chunk>> {
+        let count = self.chunks.len().checked_sub(1).filter(|&count| count >= least.max(1))?;
+        let last = self.chunks.split_off(count);
+        Some(std::mem::replace(&mut self.chunks, last))
+    }
+
     /// There are no more pieces.
     #[must_use]
     pub fn finish(mut self) -> Recipe {
@@ -80,27 +88,37 @@ impl Cutter {
         let mut from = 0;
         while self.rest.len() - from > kept {
             let rest = &self.rest[from..];
-            let (_, length) =
-                FastCDC::new(rest, CHUNK_BYTES_MIN, CHUNK_BYTES_MEAN, CHUNK_BYTES_MAX)
-                    .cut(0, rest.len());
-            push(&mut self.chunks, &rest[..length]);
+            let length = first_cut(rest);
+            push(&mut self.chunks, chunk_of(&rest[..length]));
             from += length;
         }
         self.rest.drain(..from);
     }
 }
 
-/// Appends a chunk. One of zero bytes only is a hole, and joins the hole before it.
-fn push(chunks: &mut Vec<Chunk>, bytes: &[u8]) {
+/// Where the first chunk of these bytes ends, which go as far as a chunk may, or to the end of the
+/// content.
+pub(super) fn first_cut(bytes: &[u8]) -> usize {
+    FastCDC::new(bytes, CHUNK_BYTES_MIN, CHUNK_BYTES_MEAN, CHUNK_BYTES_MAX).cut(0, bytes.len()).1
+}
+
+/// The chunk that these bytes are. One of zero bytes only is a hole.
+pub(super) fn chunk_of(bytes: &[u8]) -> Chunk {
     let length = u32::try_from(bytes.len()).expect("a chunk is at most CHUNK_BYTES_MAX long");
-    if bytes.iter().any(|&byte| byte != 0) {
-        chunks.push(Chunk { length, mark: Some(Mark::of(bytes)) });
-        return;
-    }
+    let mark = bytes.iter().any(|&byte| byte != 0).then(|| Mark::of(bytes));
+    Chunk { length, mark }
+}
+
+/// Appends a chunk. A hole joins the hole before it.
+fn push(chunks: &mut Vec<Chunk>, chunk: Chunk) {
     match chunks.last_mut() {
-        Some(hole) if hole.mark.is_none() && hole.length <= HOLE_BYTES_MAX - length => {
-            hole.length += length;
+        Some(hole)
+            if hole.mark.is_none()
+                && chunk.mark.is_none()
+                && hole.length <= HOLE_BYTES_MAX - chunk.length =>
+        {
+            hole.length += chunk.length;
         }
-        _ => chunks.push(Chunk { length, mark: None }),
+        _ => chunks.push(chunk),
     }
 }

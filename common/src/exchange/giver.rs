@@ -13,8 +13,11 @@ use crate::wire::message::{Ask, Give, Given, PeerMessage};
 /// Threads that read for the other end: one may wait for a slow disk while the other goes on.
 const THREADS: usize = 2;
 
-/// Reads content of this end's tree: all parts of the answer to a question.
-pub type Read = Arc<dyn Fn(&Ask) -> Vec<Given> + Send + Sync>;
+/// Where answers go; says whether there may be more.
+pub type Tell<'t> = &'t mut dyn FnMut(Given) -> bool;
+
+/// Reads content of this end's tree: tells all parts of the answer to a question.
+pub type Read = Arc<dyn Fn(&Ask, Tell<'_>) + Send + Sync>;
 
 type Job = (Ask, Outgoing<PeerMessage>);
 
@@ -66,13 +69,11 @@ fn give(queue: &Mutex<Receiver<Job>>, read: &Read, waiting: &AtomicUsize) {
         }
         // What is known of the way comes from earlier answers.
         link.measure();
-        let is_far = is_far(link.round());
-        for given in read(&ask) {
+        let is_far = is_far(link.least_round());
+        read(&ask, &mut |given| {
             let given = if is_far { pack(given) } else { given };
             let give = PeerMessage::Give(Give { id: ask.id, given });
-            if link.blocking_send_bulk(&give).is_err() {
-                break;
-            }
-        }
+            link.blocking_send_bulk(&give).is_ok()
+        });
     }
 }

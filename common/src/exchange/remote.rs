@@ -1,15 +1,14 @@
 //! A file of the other end as a source of content, several pieces under way at once.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::io;
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
 use crate::digest::Digest;
 use crate::exchange::asker::Asker;
-use crate::limits::{CHUNK_BYTES_MIN, CHUNKS_MAX, PIECE_BYTES_MAX, PIECES_IN_FLIGHT_MAX};
+use crate::limits::{CHUNK_BYTES_MIN, CHUNKS_MAX};
 use crate::path::RelPath;
-use crate::replica::source::{Source, SourceError};
+use crate::replica::source::{Parts, Source, SourceError};
 use crate::wire::message::{Chunk, Given, Want};
 
 /// One version of one file at the other end.
@@ -17,103 +16,92 @@ pub struct Remote {
     asker: Arc<Asker>,
     path: RelPath,
     digest: Digest,
+    /// The pieces that were asked for and not taken, with their lengths.
+    under_way: VecDeque<(u32, Receiver<Option<Given>>)>,
 }
 
 impl Remote {
     /// The version with this digest of the file at this path.
     pub fn new(asker: Arc<Asker>, path: RelPath, digest: Digest) -> Remote {
-        Remote { asker, path, digest }
+        Remote { asker, path, digest, under_way: VecDeque::new() }
     }
 
-    fn ask<K>(&self, want: Want, key: K, to: &Sender<(K, Option<Given>)>)
-    where
-        K: Copy + Send + 'static,
-    {
-        let to = to.clone();
+    fn question(&self, want: Want) -> Receiver<Option<Given>> {
+        let (to, from) = channel();
         let answered = move |given| {
-            // Nobody listens when the fetch was given up; then the piece is not needed.
-            let _ = to.send((key, given));
+            // Nobody listens when the content was given up; then the piece is not needed.
+            let _ = to.send(given);
         };
         self.asker.ask(&self.path, self.digest, want, Box::new(answered));
+        from
     }
 }
 
 impl Source for Remote {
-    fn recipe(&mut self, size: u64) -> Result<Option<Vec<Chunk>>, SourceError> {
+    fn recipe(&mut self, size: u64) -> Result<Option<Parts>, SourceError> {
         let chunks_max = usize::try_from(size / CHUNK_BYTES_MIN as u64 + 1).unwrap_or(usize::MAX);
         if chunks_max > CHUNKS_MAX {
             return Ok(None);
         }
-        let (to, from) = channel();
-        self.ask(Want::Recipe, (), &to);
-        drop(to);
-        let mut all = Vec::new();
-        loop {
-            match next(&from)?.1 {
-                Given::Recipe { chunks, last } => {
-                    // A part that says nothing, or of more than there can be, is no end of it.
-                    if all.len() + chunks.len() > chunks_max || (chunks.is_empty() && !last) {
-                        return Err(SourceError::Gone);
-                    }
-                    all.extend(chunks);
-                    if last {
-                        return Ok(Some(all));
-                    }
-                }
-                Given::Piece(_) | Given::Packed { .. } | Given::Gone => {
-                    return Err(SourceError::Gone);
-                }
-            }
-        }
+        let from = self.question(Want::Recipe);
+        Ok(Some(Box::new(Recipe { from, left: chunks_max, is_over: false })))
     }
 
-    fn fetch(
-        &mut self,
-        ranges: &[(u64, u32)],
-        sink: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
-    ) -> Result<(), SourceError> {
-        let (to, from) = channel();
-        let mut pieces = ranges.iter().flat_map(|&(offset, length)| cut(offset, length));
-        // In the order of asking: answers overtake each other, and what arrives in order need not
-        // be read again to be verified.
-        let mut under_way: VecDeque<(u64, u32)> = VecDeque::new();
-        let mut early: BTreeMap<u64, Given> = BTreeMap::new();
-        loop {
-            while under_way.len() < PIECES_IN_FLIGHT_MAX
-                && let Some((offset, length)) = pieces.next()
+    fn ask(&mut self, offset: u64, length: u32) {
+        let from = self.question(Want::Piece { offset, length });
+        self.under_way.push_back((length, from));
+    }
+
+    fn take(&mut self, patient: bool) -> Result<Option<Vec<u8>>, SourceError> {
+        let Some((length, from)) = self.under_way.front() else { return Ok(None) };
+        let given = match patient {
+            true => from.recv().map_err(|_| SourceError::Lost)?,
+            false => match from.try_recv() {
+                Ok(given) => given,
+                Err(TryRecvError::Empty) => return Ok(None),
+                Err(TryRecvError::Disconnected) => return Err(SourceError::Lost),
+            },
+        };
+        let length = *length;
+        self.under_way.pop_front();
+        match given {
+            Some(Given::Piece(bytes)) if bytes.len() as u64 == u64::from(length) => {
+                Ok(Some(bytes.into_vec()))
+            }
+            Some(_) => Err(SourceError::Gone),
+            None => Err(SourceError::Lost),
+        }
+    }
+}
+
+/// The parts of a recipe that is on its way.
+struct Recipe {
+    from: Receiver<Option<Given>>,
+    /// So many chunks there can still be.
+    left: usize,
+    is_over: bool,
+}
+
+impl Iterator for Recipe {
+    type Item = Result<Vec<Chunk>, SourceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let part = match self.from.recv() {
+            // A part that says nothing, or of more than there can be, is no end of it.
+            Ok(Some(Given::Recipe { chunks, last }))
+                if chunks.len() <= self.left && (last || !chunks.is_empty()) =>
             {
-                under_way.push_back((offset, length));
-                self.ask(Want::Piece { offset, length }, offset, &to);
+                self.left -= chunks.len();
+                self.is_over = last;
+                return Some(Ok(chunks));
             }
-            let Some((offset, length)) = under_way.pop_front() else { return Ok(()) };
-            let given = loop {
-                if let Some(given) = early.remove(&offset) {
-                    break given;
-                }
-                let (offset, given) = next(&from)?;
-                early.insert(offset, given);
-            };
-            match given {
-                Given::Piece(bytes) if bytes.len() as u64 == u64::from(length) => {
-                    sink(offset, &bytes)?;
-                }
-                _ => return Err(SourceError::Gone),
-            }
-        }
+            Ok(Some(_)) => SourceError::Gone,
+            Ok(None) | Err(_) => SourceError::Lost,
+        };
+        self.is_over = true;
+        Some(Err(part))
     }
-}
-
-fn next<K>(from: &Receiver<(K, Option<Given>)>) -> Result<(K, Given), SourceError> {
-    match from.recv() {
-        Ok((key, Some(given))) => Ok((key, given)),
-        Ok((_, None)) | Err(_) => Err(SourceError::Lost),
-    }
-}
-
-/// Cuts a range into pieces that one message can carry.
-fn cut(offset: u64, length: u32) -> impl Iterator<Item = (u64, u32)> {
-    let step = PIECE_BYTES_MAX as u32;
-    (0..length)
-        .step_by(PIECE_BYTES_MAX)
-        .map(move |at| (offset + u64::from(at), step.min(length - at)))
 }

@@ -13,6 +13,7 @@ mod ahead;
 pub mod apply;
 pub mod barrier;
 pub mod begun;
+mod beside;
 mod burst;
 pub mod claim;
 pub mod commit;

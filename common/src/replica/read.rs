@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use crate::digest::{Digest, Hasher};
 use crate::entry::{Entry, File as FileEntry};
 use crate::replica::ahead::each_piece;
+use crate::replica::beside;
 use crate::replica::disk::{Handle, Lease, Leased};
 use crate::replica::known::Row;
 use crate::replica::root::{open_file_at, stat_at};
@@ -19,10 +20,6 @@ use crate::replica::stamp::Stamp;
 
 /// How often a file is read before it is left for later.
 const TRIES: u32 = 3;
-
-/// So often it is looked whether the file still is the one that reading began with: one that is
-/// being written is not read to its end in vain.
-const LOOK_EVERY_BYTES: u64 = 8 << 20;
 
 /// What came of reading a file.
 #[derive(Debug)]
@@ -103,27 +100,19 @@ type Digested = (Digest, u64, Option<Vec<u8>>);
 /// meanwhile. Of a file that grew only so much is kept as it had.
 fn digest(file: &Handle, before: &Stamp, keep: bool) -> io::Result<Option<Digested>> {
     let size = before.size;
-    let mut hasher = Hasher::default();
     let mut kept = keep.then(Vec::new);
-    let (mut done, mut next_look) = (0_u64, LOOK_EVERY_BYTES);
-    let mut holds = true;
+    if size >= beside::LARGE_BYTES_MIN && !keep {
+        return Ok(beside::digest(file, before)?.map(|digest| (digest, size, None)));
+    }
+    let mut hasher = Hasher::default();
+    let mut done = 0_u64;
     each_piece(file, size, &mut |piece| {
         hasher.update(piece);
         done += piece.len() as u64;
-        if done > size {
-            return Ok(false);
-        }
-        if done >= next_look {
-            next_look = done + LOOK_EVERY_BYTES;
-            holds = file.stat()? == *before;
-        }
         if let Some(kept) = &mut kept {
             kept.extend_from_slice(piece);
         }
-        Ok(holds)
+        Ok(done <= size)
     })?;
-    if !holds {
-        return Ok(None);
-    }
     Ok(Some((hasher.finish(), done, kept)))
 }

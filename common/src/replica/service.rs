@@ -341,7 +341,7 @@ impl Replica {
     /// What answers questions for content of this directory.
     pub fn reader(&self) -> crate::exchange::giver::Read {
         let (root, known) = (self.root.clone(), self.known.clone());
-        Arc::new(move |ask| supply(&root, &known, ask))
+        Arc::new(move |ask, tell| supply(&root, &known, ask, tell))
     }
 
     /// Puts a content that never came to be in the tree where it can be found again.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::digest::{Digest, Hasher};
 use crate::entry::{self, Entry};
+use crate::limits::PIECE_BYTES_MAX;
 use crate::replica::disk::{Handle, Open};
 use crate::replica::examine::digest_of;
 use crate::replica::root::{open_file_at, stat_at};
@@ -20,6 +21,13 @@ use crate::sys::write_out;
 
 /// Aligned runs of zero bytes of this length become holes.
 const HOLE_BYTES_MIN: usize = 4096;
+
+/// A file of this size passes through memory: its writing begins while it is being received, so that
+/// the flush has little left to do, and what users read stays in memory instead.
+const PASSING_BYTES_MIN: u64 = 8 << 20;
+
+/// So much of what does not arrive in whole pages is written together.
+const TOGETHER_BYTES: usize = PIECE_BYTES_MAX;
 
 /// The open `stage/` of one replica, on the file system of its root.
 #[derive(Clone, Debug)]
@@ -54,6 +62,9 @@ pub struct StagedFile {
     empty: bool,
     /// The file ends here, as far as is known; what was left out at its end does not count.
     end: Option<u64>,
+    /// The last bytes that arrived, which are not written yet: they end at `hashed`. A page that
+    /// passes through memory in two halves would have to come back for the second.
+    rest: Vec<u8>,
 }
 
 /// Something whole in `stage/`, not yet published.
@@ -112,7 +123,8 @@ impl Stage {
         let file = self.dir.open_at(&name, Open::New).step("create a file in `.lab3/stage`")?;
         let hasher = Hasher::default();
         let (in_order, empty, end) = (true, true, Some(0));
-        Ok(StagedFile { file, name, size, hasher, hashed: 0, in_order, empty, end })
+        let (hashed, rest) = (0, Vec::new());
+        Ok(StagedFile { file, name, size, hasher, hashed, in_order, empty, end, rest })
     }
 
     /// Stages a link.
@@ -200,16 +212,45 @@ impl StagedFile {
         if offset == self.hashed {
             self.hasher.update(piece);
             self.hashed += piece.len() as u64;
-        } else {
-            self.in_order = false;
+            return self.append(offset, piece);
         }
-        let written = write_sparse(&self.file, offset, piece, self.empty)?;
-        self.end = self.end.map(|end| end.max(written));
+        self.in_order = false;
+        self.write_rest(0)?;
+        self.write_sparse(offset, piece)
+    }
+
+    /// Writes what follows on all before it, at once or with what comes next.
+    fn append(&mut self, offset: u64, piece: &[u8]) -> io::Result<()> {
+        let is_even = |bytes: u64| bytes.is_multiple_of(HOLE_BYTES_MIN as u64);
+        let at_end = self.hashed == self.size;
+        let whole = is_even(offset) && (at_end || is_even(piece.len() as u64));
+        if self.size < PASSING_BYTES_MIN || (self.rest.is_empty() && whole) {
+            return self.write_sparse(offset, piece);
+        }
+        self.rest.extend_from_slice(piece);
+        match (at_end, self.rest.len() >= TOGETHER_BYTES) {
+            (true, _) => self.write_rest(0),
+            // What is written ends with a page, wherever it begins.
+            (false, true) => self.write_rest((self.hashed % HOLE_BYTES_MIN as u64) as usize),
+            (false, false) => Ok(()),
+        }
+    }
+
+    /// Writes what was not yet, but for so many bytes at its end.
+    fn write_rest(&mut self, kept: usize) -> io::Result<()> {
+        let mut rest = std::mem::take(&mut self.rest);
+        let count = rest.len().saturating_sub(kept);
+        if count > 0 {
+            self.write_sparse(self.hashed - rest.len() as u64, &rest[..count])?;
+        }
+        rest.drain(..count);
+        self.rest = rest;
         Ok(())
     }
 
     /// Verifies the content, sets mode and time, and flushes.
-    pub fn finish(self, file: &entry::File, flush: Flush) -> Result<Staged, StageError> {
+    pub fn finish(mut self, file: &entry::File, flush: Flush) -> Result<Staged, StageError> {
+        self.write_rest(0).step("write the staged file")?;
         if self.end != Some(self.size) {
             self.file.set_len(self.size).step("give the staged file its size")?;
         }
@@ -233,6 +274,58 @@ impl StagedFile {
         }
         digest_of(&self.file, self.size).step("read the staged file again")
     }
+
+    fn write_out(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        match self.size >= PASSING_BYTES_MIN {
+            true => self.file.pass_all_at(bytes, offset),
+            false => self.file.write_all_at(bytes, offset),
+        }
+    }
+
+    /// Writes what is not zero.
+    fn write_sparse(&mut self, offset: u64, piece: &[u8]) -> io::Result<()> {
+        let written = self.write_data(offset, piece)?;
+        self.end = self.end.map(|end| end.max(written));
+        Ok(())
+    }
+
+    /// Writes what is not zero; answers where the last of it ends, or 0.
+    fn write_data(&self, offset: u64, piece: &[u8]) -> io::Result<u64> {
+        // What was written before must be overwritten, even by zeros.
+        if !self.empty {
+            self.write_out(piece, offset)?;
+            return Ok(offset + piece.len() as u64);
+        }
+        let lead = (HOLE_BYTES_MIN as u64 - offset % HOLE_BYTES_MIN as u64) % HOLE_BYTES_MIN as u64;
+        let (head, body) = piece.split_at(piece.len().min(lead as usize));
+        let start = offset + head.len() as u64;
+        let mut end = 0;
+        if !head.is_empty() {
+            self.write_out(head, offset)?;
+            end = start;
+        }
+        let mut data: Option<usize> = None;
+        let mut write = |from: usize, to: usize| {
+            end = start + to as u64;
+            self.write_out(&body[from..to], start + from as u64)
+        };
+        for (i, block) in body.chunks(HOLE_BYTES_MIN).enumerate() {
+            let at = i * HOLE_BYTES_MIN;
+            let hole = block.len() == HOLE_BYTES_MIN && block.iter().all(|&b| b == 0);
+            match (hole, data) {
+                (false, None) => data = Some(at),
+                (true, Some(from)) => {
+                    write(from, at)?;
+                    data = None;
+                }
+                _ => {}
+            }
+        }
+        if let Some(from) = data {
+            write(from, body.len())?;
+        }
+        Ok(end)
+    }
 }
 
 /// The permission bits and the time that are taken over from an entry of the other side.
@@ -243,42 +336,4 @@ pub fn plain(entry: &Entry) -> Entry {
         Entry::Dir { mode } => Entry::Dir { mode: mode & 0o777 },
         Entry::Link(_) => entry.clone(),
     }
-}
-
-/// Writes what is not zero; answers where the last of it ends, or 0.
-fn write_sparse(file: &Handle, offset: u64, piece: &[u8], empty: bool) -> io::Result<u64> {
-    // What was written before must be overwritten, even by zeros.
-    if !empty {
-        file.write_all_at(piece, offset)?;
-        return Ok(offset + piece.len() as u64);
-    }
-    let lead = (HOLE_BYTES_MIN as u64 - offset % HOLE_BYTES_MIN as u64) % HOLE_BYTES_MIN as u64;
-    let (head, body) = piece.split_at(piece.len().min(lead as usize));
-    let start = offset + head.len() as u64;
-    let mut end = 0;
-    if !head.is_empty() {
-        file.write_all_at(head, offset)?;
-        end = start;
-    }
-    let mut data: Option<usize> = None;
-    let mut write = |from: usize, to: usize| {
-        end = start + to as u64;
-        file.write_all_at(&body[from..to], start + from as u64)
-    };
-    for (i, block) in body.chunks(HOLE_BYTES_MIN).enumerate() {
-        let at = i * HOLE_BYTES_MIN;
-        let hole = block.len() == HOLE_BYTES_MIN && block.iter().all(|&b| b == 0);
-        match (hole, data) {
-            (false, None) => data = Some(at),
-            (true, Some(from)) => {
-                write(from, at)?;
-                data = None;
-            }
-            _ => {}
-        }
-    }
-    if let Some(from) = data {
-        write(from, body.len())?;
-    }
-    Ok(end)
 }

@@ -4,27 +4,32 @@
 //! that version was read, before and after the piece is taken; otherwise the answer is that it is
 //! gone, and the asker will hear of the new version in its turn.
 
-use std::io::BufReader;
-
+use rustix::io::Errno;
 use serde_bytes::ByteBuf;
 
-use crate::delta::recipe::chunks_of;
+use crate::delta::recipe::Cutter;
+use crate::exchange::giver::Tell;
 use crate::limits::PIECE_BYTES_MAX;
 use crate::replica::disk::Handle;
 use crate::replica::known::{Known, Row};
 use crate::replica::root::Root;
 use crate::wire::message::{Ask, Given, Want};
 
-/// Chunks in one part of a recipe.
-const CHUNKS_PER_PART: usize = 10_000;
+/// Chunks in one part of a recipe: enough that its message does not matter, and so few that whoever
+/// asks has work while the rest is cut.
+const CHUNKS_PER_PART: usize = 128;
 
 /// Answers a question for content. A recipe may have several parts; a piece has one.
-#[must_use]
-pub fn supply(root: &Root, known: &Known, ask: &Ask) -> Vec<Given> {
-    let Some(version) = Version::open(root, known, ask) else { return vec![Given::Gone] };
+pub fn supply(root: &Root, known: &Known, ask: &Ask, tell: Tell<'_>) {
+    let Some(version) = Version::open(root, known, ask) else {
+        tell(Given::Gone);
+        return;
+    };
     match ask.want {
-        Want::Piece { offset, length } => vec![version.piece(offset, length)],
-        Want::Recipe => version.recipe(),
+        Want::Piece { offset, length } => {
+            tell(version.piece(offset, length));
+        }
+        Want::Recipe => version.recipe(tell),
     }
 }
 
@@ -58,21 +63,30 @@ impl Version {
         }
     }
 
-    /// The chunks of the whole file, in parts that a message can carry.
-    fn recipe(&self) -> Vec<Given> {
-        let reader = BufReader::with_capacity(PIECE_BYTES_MAX, self.file.reader());
-        let chunks = match chunks_of(reader) {
-            Ok(recipe) if self.holds() => recipe.0,
-            _ => return vec![Given::Gone],
-        };
-        let mut parts: Vec<Given> = chunks
-            .chunks(CHUNKS_PER_PART)
-            .map(|part| Given::Recipe { chunks: part.to_vec(), last: false })
-            .collect();
-        match parts.last_mut() {
-            Some(Given::Recipe { last, .. }) => *last = true,
-            _ => parts.push(Given::Recipe { chunks: Vec::new(), last: true }),
+    /// The chunks of the whole file, part by part, as it is read.
+    fn recipe(&self, tell: Tell<'_>) {
+        let mut cutter = Cutter::default();
+        let (mut offset, mut piece) = (0, vec![0; PIECE_BYTES_MAX]);
+        loop {
+            match self.file.read_at(&mut piece, offset) {
+                Ok(0) => break,
+                Ok(count) => {
+                    cutter.update(&piece[..count]);
+                    offset += count as u64;
+                }
+                Err(Errno::INTR) => {}
+                Err(_) => {
+                    tell(Given::Gone);
+                    return;
+                }
+            }
+            if let Some(chunks) = cutter.part(CHUNKS_PER_PART)
+                && !tell(Given::Recipe { chunks, last: false })
+            {
+                return;
+            }
         }
-        parts
+        let last = Given::Recipe { chunks: cutter.finish().0, last: true };
+        tell(if self.holds() { last } else { Given::Gone });
     }
 }

@@ -14,7 +14,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{
@@ -26,10 +25,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::limits::FRAME_BYTES_MAX;
 use crate::wire::cbor::{self, CborError};
-use crate::wire::client::{Answer, Request};
 use crate::wire::frame::{self, FrameError, Inbox};
-use crate::wire::message::PeerMessage;
 use crate::wire::round::Rounds;
+use crate::wire::speech::{Message, Pulse};
 
 /// Bytes that may wait in the bulk lane.
 pub const BULK_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -86,56 +84,6 @@ impl LinkError {
         LinkError::Lost(Some(error))
     }
 }
-
-/// Whether a message belongs to the heartbeat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pulse {
-    /// It is an ordinary message.
-    None,
-    /// It asks for a sign of life.
-    Ping,
-    /// It is one.
-    Pong,
-}
-
-/// What can travel on a link.
-pub trait Message: Serialize + DeserializeOwned + Send + 'static {
-    /// The message that asks for a sign of life; `None` where silence is in order.
-    fn ping() -> Option<Self> {
-        None
-    }
-
-    /// The answer to it.
-    fn pong() -> Option<Self> {
-        None
-    }
-
-    /// Whether this is one of them.
-    fn pulse(&self) -> Pulse {
-        Pulse::None
-    }
-}
-
-impl Message for PeerMessage {
-    fn ping() -> Option<Self> {
-        Some(PeerMessage::Ping)
-    }
-
-    fn pong() -> Option<Self> {
-        Some(PeerMessage::Pong)
-    }
-
-    fn pulse(&self) -> Pulse {
-        match self {
-            PeerMessage::Ping => Pulse::Ping,
-            PeerMessage::Pong => Pulse::Pong,
-            _ => Pulse::None,
-        }
-    }
-}
-
-impl Message for Request {}
-impl Message for Answer {}
 
 /// How long silence may last.
 #[derive(Clone, Copy, Debug)]
@@ -286,6 +234,12 @@ impl<M: Message> Outgoing<M> {
     #[must_use]
     pub fn round(&self) -> Option<Duration> {
         self.rounds.last()
+    }
+
+    /// How long the shortest one took.
+    #[must_use]
+    pub fn least_round(&self) -> Option<Duration> {
+        self.rounds.least()
     }
 
     /// Bytes that wait in the urgent lane. It has no bound of its own, so a speaker that could as
@@ -441,7 +395,7 @@ impl<M: Message, S: AsyncRead + AsyncWrite> Incoming<M, S> {
     pub async fn next(&mut self) -> Result<M, LinkError> {
         loop {
             while let Some(body) = self.inbox.take(FRAME_BYTES_MAX).map_err(LinkError::Frame)? {
-                let message: M = cbor::from_slice(body).map_err(LinkError::Malformed)?;
+                let message = M::read(body).map_err(LinkError::Malformed)?;
                 match message.pulse() {
                     Pulse::None => return Ok(message),
                     Pulse::Ping => self.answer_ping(),

@@ -24,6 +24,7 @@ struct Inner {
     asked: VecDeque<Instant>,
     last_asked: Option<Instant>,
     took: Option<Duration>,
+    least: Option<Duration>,
 }
 
 impl Rounds {
@@ -47,13 +48,21 @@ impl Rounds {
     pub(super) fn answered(&self) {
         let mut inner = self.lock();
         if let Some(asked) = inner.asked.pop_front() {
-            inner.took = Some(asked.elapsed());
+            let took = asked.elapsed();
+            inner.took = Some(took);
+            inner.least = Some(inner.least.map_or(took, |least| least.min(took)));
         }
     }
 
     /// How long the last one took.
     pub(super) fn last(&self) -> Option<Duration> {
         self.lock().took
+    }
+
+    /// How long the shortest one took: a way seems longer while there is much to do at its ends, and
+    /// never shorter.
+    pub(super) fn least(&self) -> Option<Duration> {
+        self.lock().least
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -83,12 +92,24 @@ mod tests {
         assert!(rounds.ask_again() && !rounds.ask_again(), "one is awaited");
         rounds.asked();
         rounds.answered();
-        let first = rounds.last();
-        assert!(first.is_some());
+        assert!(rounds.last().is_some());
         rounds.answered();
         rounds.answered();
         assert!(!rounds.ask_again(), "one was asked for a moment ago");
         (0..100).for_each(|_| rounds.asked());
         assert_eq!(rounds.lock().asked.len(), AWAITED_MAX);
+    }
+
+    #[test]
+    fn who_is_slow_to_answer_makes_the_way_no_longer() {
+        let rounds = Rounds::default();
+        rounds.asked();
+        rounds.answered();
+        let short = rounds.last();
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(100)).expect("an uptime");
+        rounds.lock().ask(long_ago);
+        rounds.answered();
+        assert!(rounds.last() > short);
+        assert_eq!(rounds.least(), short);
     }
 }

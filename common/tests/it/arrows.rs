@@ -68,7 +68,7 @@ const PACKAGES: [(&str, &[&str]); 21] = [
 
 /// A module or folder, and which modules of our own it may name; all below `common/src` as
 /// `common::…`, all others as `crate::…`. Within its own folder it may name everything.
-const ARROWS: [(&str, &[&str]); 47] = [
+const ARROWS: [(&str, &[&str]); 49] = [
     // It knows the programs from outside only, but for the parts that it measures alone.
     (
         "bench/src/",
@@ -129,6 +129,8 @@ const ARROWS: [(&str, &[&str]); 47] = [
     ("common/src/wire/log.rs", &["entry", "path", "side", "time"]),
     ("common/src/wire/verify.rs", &["digest", "path", "side", "time"]),
     ("common/src/wire/parts.rs", &["limits"]),
+    ("common/src/wire/piece.rs", &["wire"]),
+    ("common/src/wire/speech.rs", &["wire"]),
     ("common/src/wire/trashed.rs", &["entry", "path", "side", "time"]),
     (
         "common/src/wire/client.rs",
@@ -227,7 +229,7 @@ const ARROWS: [(&str, &[&str]); 47] = [
 ];
 
 /// What decides or computes: it touches no disk, socket, clock, thread or environment.
-const PURE: [&str; 58] = [
+const PURE: [&str; 60] = [
     "bench/src/dice.rs",
     "bench/src/figures.rs",
     "bench/src/parts/content.rs",
@@ -263,6 +265,8 @@ const PURE: [&str; 58] = [
     "common/src/wire/message.rs",
     "common/src/wire/verify.rs",
     "common/src/wire/parts.rs",
+    "common/src/wire/piece.rs",
+    "common/src/wire/speech.rs",
     "common/src/wire/trashed.rs",
     "lab3-client/src/exit.rs",
     "lab3-client/src/history.rs",

@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use common::delta::assemble::{Piece, fetched_bytes, plan};
+use common::delta::follow::{AHEAD, BLIND_BYTES_MAX, Follower};
 use common::delta::recipe::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Cutter, Recipe, chunks_of};
 use common::digest::Mark;
 use common::limits::PIECE_BYTES_MAX;
@@ -43,7 +44,73 @@ fn assembled(pieces: &[Piece], target: &[u8], have: &[u8]) -> Vec<u8> {
 fn fetched(target: &[u8], have: &[u8]) -> u64 {
     let pieces = plan(&recipe_of(target).0, &recipe_of(have).0);
     assert_eq!(assembled(&pieces, target, have), target);
+    let bytes = fetched_bytes(&pieces);
+    let followed = fetched_by_following(target, have);
+    assert!(followed <= bytes + BLIND_BYTES_MAX, "{followed} bytes, and {bytes} are new");
+    bytes
+}
+
+/// What is fetched by who walks along the older content, and has no recipe of it.
+fn fetched_by_following(target: &[u8], have: &[u8]) -> u64 {
+    let recipe = recipe_of(target).0;
+    let mut read = |from: u64, buffer: &mut [u8]| {
+        let rest = &have[have.len().min(from as usize)..];
+        // A part at a time, as a slow file does.
+        let count = rest.len().min(buffer.len()).min(100_000);
+        buffer[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    };
+    let mut follower = Follower::new(&mut read);
+    let (mut pieces, mut at) = (Vec::new(), 0);
+    for (index, chunk) in recipe.iter().enumerate() {
+        let length = u64::from(chunk.length);
+        let end = recipe.len().min(index + 1 + AHEAD);
+        let found = follower.find(&recipe[index..end]).expect("memory can be read");
+        if let (Some(from), Some(mark)) = (found, chunk.mark) {
+            let bytes = follower.bytes(from, chunk.length as usize).expect("memory can be read");
+            assert_eq!((bytes.len() as u64, Mark::of(bytes)), (length, mark));
+        }
+        pieces.push(match (chunk.mark, found) {
+            (None, _) => Piece::Hole { at, length },
+            (Some(_), Some(from)) => Piece::Have { from, at, length },
+            (Some(_), None) => Piece::Fetch { at, length: chunk.length },
+        });
+        at += length;
+    }
+    assert_eq!(assembled(&pieces, target, have), target);
     fetched_bytes(&pieces)
+}
+
+#[test]
+fn who_walks_along_finds_what_moved_far_and_no_more_is_new_than_there_is() {
+    let parts: Vec<Vec<u8>> = (0..4).map(|seed| noise(seed, 5 << 20)).collect();
+    let have = parts.concat();
+    let swapped = [&parts[2][..], &parts[3], &parts[0], &parts[1]].concat();
+    assert!(fetched_by_following(&swapped, &have) <= BLIND_BYTES_MAX + (1 << 20));
+    for place in [0, 1 << 20, have.len() - 1] {
+        let mut edited = have.clone();
+        edited[place] ^= 1;
+        assert_eq!(fetched_by_following(&edited, &have), fetched(&edited, &have), "{place}");
+        edited.insert(place, 7);
+        assert_eq!(fetched_by_following(&edited, &have), fetched(&edited, &have), "{place}");
+    }
+    let grown = [&parts[0][..], &noise(9, 12 << 20), &parts[1]].concat();
+    let new = fetched_by_following(&grown, &have);
+    assert!(new <= (12 << 20) + 2 * CHUNK_BYTES_MAX as u64, "{new} bytes");
+    assert_eq!(fetched_by_following(&have, &[]), have.len() as u64);
+}
+
+#[test]
+fn a_recipe_that_is_taken_in_parts_is_the_same() {
+    let content = [noise(1, 3 << 20), vec![0; 3 << 20], noise(2, 2 << 20)].concat();
+    let (mut cutter, mut chunks) = (Cutter::default(), Vec::new());
+    for piece in content.chunks(100_000) {
+        cutter.update(piece);
+        chunks.extend(cutter.part(4).unwrap_or_default());
+    }
+    assert!(chunks.len() > 20, "most is known before the end");
+    chunks.extend(cutter.finish().0);
+    assert_eq!(chunks, recipe_of(&content).0);
 }
 
 #[test]

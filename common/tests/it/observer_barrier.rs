@@ -76,7 +76,17 @@ fn content_is_given_only_of_the_version_that_was_asked_for() {
     let root = Root::open(&side.dir).unwrap();
     let ask = |digest, offset, length| {
         let want = Want::Piece { offset, length };
-        supply(&root, &side.known, &Ask { id: AskId(1), path: path("f"), digest, want })
+        let mut all = Vec::new();
+        supply(
+            &root,
+            &side.known,
+            &Ask { id: AskId(1), path: path("f"), digest, want },
+            &mut |given| {
+                all.push(given);
+                true
+            },
+        );
+        all
     };
     let digest = Digest::of(b"0123456789");
     let piece = |bytes: &[u8]| vec![Given::Piece(serde_bytes::ByteBuf::from(bytes))];

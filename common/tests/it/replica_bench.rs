@@ -1,7 +1,7 @@
 //! One replica on a real directory, to carry out operations on.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -17,11 +17,11 @@ use common::replica::examine::{Seen, examine};
 use common::replica::known::Known;
 use common::replica::publish::Publisher;
 use common::replica::root::Root;
-use common::replica::source::{Source, SourceError, Supplier};
+use common::replica::source::{Parts, Source, SourceError, Supplier};
 use common::replica::trash::Keep;
 use common::side::Side;
 use common::time::Timestamp;
-use common::wire::message::{Chunk, Content, OrderId, Report};
+use common::wire::message::{Content, OrderId, Report};
 use serde_bytes::ByteBuf;
 use tempfile::TempDir;
 
@@ -40,7 +40,7 @@ pub(crate) struct Bench {
 #[derive(Default)]
 pub(crate) struct Shelf(pub(crate) BTreeMap<Digest, Vec<u8>>);
 
-struct Served(Vec<u8>);
+struct Served(Vec<u8>, VecDeque<(usize, usize)>);
 
 impl Bench {
     pub(crate) fn new() -> Bench {
@@ -169,27 +169,24 @@ impl Bench {
 impl Supplier for Shelf {
     fn source(&self, _: &Content, file: &File) -> Result<Box<dyn Source>, SourceError> {
         let content = self.0.get(&file.digest).ok_or(SourceError::Gone)?;
-        Ok(Box::new(Served(content.clone())))
+        Ok(Box::new(Served(content.clone(), VecDeque::new())))
     }
 }
 
 impl Source for Served {
-    fn recipe(&mut self, _size: u64) -> Result<Option<Vec<Chunk>>, SourceError> {
+    fn recipe(&mut self, _size: u64) -> Result<Option<Parts>, SourceError> {
         Ok(None)
     }
 
-    fn fetch(
-        &mut self,
-        ranges: &[(u64, u32)],
-        sink: &mut dyn FnMut(u64, &[u8]) -> std::io::Result<()>,
-    ) -> Result<(), SourceError> {
-        for &(offset, length) in ranges {
-            let start = offset as usize;
-            // What is shorter than announced is a link that broke.
-            let piece = self.0.get(start..start + length as usize).ok_or(SourceError::Lost)?;
-            sink(offset, piece)?;
-        }
-        Ok(())
+    fn ask(&mut self, offset: u64, length: u32) {
+        self.1.push_back((offset as usize, length as usize));
+    }
+
+    fn take(&mut self, _patient: bool) -> Result<Option<Vec<u8>>, SourceError> {
+        let Some((start, length)) = self.1.pop_front() else { return Ok(None) };
+        // What is shorter than announced is a link that broke.
+        let piece = self.0.get(start..start + length).ok_or(SourceError::Lost)?;
+        Ok(Some(piece.to_vec()))
     }
 }
 

@@ -2,7 +2,6 @@
 //! coordinator between them. Its shell, the link and the users are the test's.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 
@@ -12,13 +11,13 @@ use common::path::RelPath;
 use common::reconcile::safety::Limits;
 use common::replica::known::{Known, Row};
 use common::replica::root::Root;
-use common::replica::source::{Source, SourceError, Supplier};
+use common::replica::source::{Parts, Source, SourceError, Supplier};
 use common::replica::supply::supply;
 use common::side::{PerSide, Side};
 use common::time::{Moment, Timestamp};
 use common::tree::Tree;
 use common::wire::client::{Answer, Request};
-use common::wire::message::{Ask, AskId, Chunk, Content, Given, Order, ReplicaId, Report, Want};
+use common::wire::message::{Ask, AskId, Content, Given, Order, ReplicaId, Report, Want};
 use server_a::coordinator::Coordinator;
 use server_a::coordinator::action::{Action, Batch};
 use server_a::coordinator::event::{ClientId, Event, Now, SaveId};
@@ -41,7 +40,12 @@ pub(crate) struct Counter {
 
 pub(crate) struct Shared(pub(crate) Arc<Mutex<Counter>>);
 
-enum Fetched {
+struct Fetched {
+    from: From,
+    asked: VecDeque<(u64, u32)>,
+}
+
+enum From {
     Bytes(Vec<u8>),
     Remote(Arc<Root>, Arc<Known>, RelPath, File),
 }
@@ -49,48 +53,50 @@ enum Fetched {
 impl Supplier for Shared {
     fn source(&self, content: &Content, file: &File) -> Result<Box<dyn Source>, SourceError> {
         let counter = self.0.lock().expect("no panic");
-        match content {
+        let from = match content {
             Content::Held(seq) => {
-                let bytes = counter.held.get(seq).cloned().ok_or(SourceError::Gone)?;
-                Ok(Box::new(Fetched::Bytes(bytes)))
+                From::Bytes(counter.held.get(seq).cloned().ok_or(SourceError::Gone)?)
             }
             Content::Pull(path) if counter.link => {
                 let (root, known) = counter.other.clone().ok_or(SourceError::Lost)?;
-                Ok(Box::new(Fetched::Remote(root, known, path.clone(), file.clone())))
+                From::Remote(root, known, path.clone(), file.clone())
             }
-            _ => Err(SourceError::Lost),
-        }
+            _ => return Err(SourceError::Lost),
+        };
+        Ok(Box::new(Fetched { from, asked: VecDeque::new() }))
     }
 }
 
 impl Source for Fetched {
-    fn recipe(&mut self, _size: u64) -> Result<Option<Vec<Chunk>>, SourceError> {
+    fn recipe(&mut self, _size: u64) -> Result<Option<Parts>, SourceError> {
         Ok(None)
     }
 
-    fn fetch(
-        &mut self,
-        ranges: &[(u64, u32)],
-        sink: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
-    ) -> Result<(), SourceError> {
-        for &(offset, length) in ranges {
-            match self {
-                Fetched::Bytes(bytes) => {
-                    let end = bytes.len().min(offset as usize + length as usize);
-                    sink(offset, &bytes[(offset as usize).min(end)..end])?;
-                }
-                Fetched::Remote(root, known, path, file) => {
-                    let want = Want::Piece { offset, length };
-                    let digest = file.digest;
-                    let ask = Ask { id: AskId(1), path: path.clone(), digest, want };
-                    match supply(root, known, &ask).pop() {
-                        Some(Given::Piece(piece)) => sink(offset, &piece)?,
-                        _ => return Err(SourceError::Gone),
-                    }
+    fn ask(&mut self, offset: u64, length: u32) {
+        self.asked.push_back((offset, length));
+    }
+
+    fn take(&mut self, _patient: bool) -> Result<Option<Vec<u8>>, SourceError> {
+        let Some((offset, length)) = self.asked.pop_front() else { return Ok(None) };
+        match &self.from {
+            From::Bytes(bytes) => {
+                let end = bytes.len().min(offset as usize + length as usize);
+                Ok(Some(bytes[(offset as usize).min(end)..end].to_vec()))
+            }
+            From::Remote(root, known, path, file) => {
+                let want = Want::Piece { offset, length };
+                let ask = Ask { id: AskId(1), path: path.clone(), digest: file.digest, want };
+                let mut given = None;
+                supply(root, known, &ask, &mut |piece| {
+                    given = Some(piece);
+                    true
+                });
+                match given {
+                    Some(Given::Piece(piece)) => Ok(Some(piece.into_vec())),
+                    _ => Err(SourceError::Gone),
                 }
             }
         }
-        Ok(())
     }
 }
 

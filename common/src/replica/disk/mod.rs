@@ -75,6 +75,11 @@ pub trait Node: Any + fmt::Debug + Send + Sync {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno>;
     /// `pwrite`: may write less than was given.
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno>;
+    /// `pwritev2` with `RWF_DONTCACHE`: may write less than was given. What is written sets out for
+    /// the disk at once and leaves memory when it is there.
+    fn pass_at(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
+        self.write_at(bytes, offset)
+    }
     /// `ftruncate`.
     fn set_len(&self, size: u64) -> Result<(), Errno>;
     /// `FICLONE`: becomes what the other file is, where blocks can be shared.
@@ -152,16 +157,13 @@ impl Handle {
     }
 
     /// Writes all bytes.
-    pub fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match self.write_at(bytes, offset) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(n) => (bytes, offset) = (&bytes[n..], offset + n as u64),
-                Err(Errno::INTR) => {}
-                Err(e) => return Err(e.into()),
-            }
-        }
-        Ok(())
+    pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        all_at(bytes, offset, &mut |bytes, offset| self.write_at(bytes, offset))
+    }
+
+    /// Writes all bytes, and has them leave memory for the disk: for what nobody will soon read.
+    pub fn pass_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        all_at(bytes, offset, &mut |bytes, offset| self.pass_at(bytes, offset))
     }
 
     /// Reads from the beginning, with a position of its own.
@@ -169,6 +171,22 @@ impl Handle {
     pub fn reader(&self) -> Reader<'_> {
         Reader { handle: self, offset: 0 }
     }
+}
+
+fn all_at(
+    mut bytes: &[u8],
+    mut offset: u64,
+    write: &mut dyn FnMut(&[u8], u64) -> Result<usize, Errno>,
+) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match write(bytes, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => (bytes, offset) = (&bytes[n..], offset + n as u64),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
 }
 
 impl Deref for Handle {

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fs::File;
+use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use rustix::fs::{
     AtFlags, Mode, OFlags, RenameFlags, ResolveFlags, StatxAttributes, StatxFlags, Timespec,
     Timestamps,
 };
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
 
 use crate::replica::disk::{Asked, Handle, Node, Open, names};
 use crate::replica::root::stamp_of;
@@ -20,6 +21,8 @@ use crate::time::Timestamp;
 
 /// `openat2` answers EAGAIN when the tree moved under it; more often than this is no accident.
 const TRIES_MAX: u32 = 128;
+/// `RWF_DONTCACHE`, since Linux 6.14.
+const PASSING: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
 const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_MAGICLINKS)
@@ -132,6 +135,18 @@ impl Node for Real {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
         rustix::io::pwrite(&self.fd, bytes, offset)
+    }
+
+    fn pass_at(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
+        match rustix::io::pwritev2(&self.fd, &[IoSlice::new(bytes)], offset, PASSING) {
+            // The kernel or the file system does not know that: it is asked at least to begin.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                let written = self.write_at(bytes, offset)?;
+                sys::write_part_out(self.fd.as_fd(), offset, written);
+                Ok(written)
+            }
+            written => written,
+        }
     }
 
     fn set_len(&self, size: u64) -> Result<(), Errno> {
