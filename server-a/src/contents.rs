@@ -8,6 +8,7 @@
     reason = "reads on a thread of its own"
 )]
 
+use std::collections::VecDeque;
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, OnceLock};
