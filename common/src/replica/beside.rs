@@ -24,7 +24,7 @@ const LOOK_EVERY_PARTS: u64 = (8 << 20) / Part::BYTES as u64;
 pub(super) fn digest(file: &Handle, stamp: &Stamp) -> io::Result<Option<Digest>> {
     let work = Work { file, stamp, next: AtomicU64::new(0), is_over: AtomicBool::new(false) };
     let count = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
-    let done: Vec<io::Result<Option<Vec<(u64, Part)>>>> =
+    let done: Vec<io::Result<Option<Done>>> =
         thread::scope(|scope| {
             let others: Vec<_> = (1..count).map(|_| scope.spawn(|| work.take_part())).collect();
             let mut done = vec![work.take_part()];
@@ -43,6 +43,9 @@ pub(super) fn digest(file: &Handle, stamp: &Stamp) -> io::Result<Option<Digest>>
     Ok(Some(Part::whole(&parts)))
 }
 
+/// Parts with their numbers.
+type Done = Vec<(u64, Part)>;
+
 struct Work<'f> {
     file: &'f Handle,
     stamp: &'f Stamp,
@@ -53,7 +56,7 @@ struct Work<'f> {
 
 impl Work<'_> {
     /// Digests parts until there are no more.
-    fn take_part(&self) -> io::Result<Option<Vec<(u64, Part)>>> {
+    fn take_part(&self) -> io::Result<Option<Done>> {
         let parts = self.digest_parts();
         if !matches!(parts, Ok(Some(_))) {
             self.is_over.store(true, Ordering::Relaxed);
@@ -61,7 +64,7 @@ impl Work<'_> {
         parts
     }
 
-    fn digest_parts(&self) -> io::Result<Option<Vec<(u64, Part)>>> {
+    fn digest_parts(&self) -> io::Result<Option<Done>> {
         let mut buffer = vec![0; Part::BYTES];
         let mut parts = Vec::new();
         while !self.is_over.load(Ordering::Relaxed) {
