@@ -33,11 +33,10 @@ pub(super) fn digest(file: &Handle, stamp: &Stamp) -> io::Result<Option<Digest>>
             }));
             done
         });
-    let mut parts = Vec::new();
-    for done in done {
-        let Some(done) = done? else { return Ok(None) };
-        parts.extend(done);
-    }
+    // Who could not read says so, whatever the others, who were stopped by that, have to say.
+    let done: Vec<Option<Done>> = done.into_iter().collect::<io::Result<_>>()?;
+    let Some(done) = done.into_iter().collect::<Option<Vec<Done>>>() else { return Ok(None) };
+    let mut parts = done.concat();
     parts.sort_by_key(|(number, _)| *number);
     let parts: Vec<Part> = parts.into_iter().map(|(_, part)| part).collect();
     Ok(Some(Part::whole(&parts)))
