@@ -368,7 +368,7 @@ mod tests {
     #[tokio::test]
     async fn who_never_ends_to_tell_what_it_has_is_heard_no_longer() {
         let ((a_says, a_hears), (b_says, _b_hears)) = linked().await;
-        let giver = Giver::start(Arc::new(|_| Vec::new())).expect("threads");
+        let giver = Giver::start(Arc::new(|_, _| {})).expect("threads");
         let (link, asker) = (Link::of_at_most(0), Asker::default());
         let ears = Ears { link: &link, asker: &asker, giver: &giver, tells_bytes_max: 1024 * 1024 };
         let heard = std::cell::Cell::new(0);

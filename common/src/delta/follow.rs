@@ -102,8 +102,8 @@ impl<'r> Follower<'r> {
         Ok(bytes.len() == length as usize && Mark::of(bytes) == mark)
     }
 
-    /// Where a chunk is that was come by. Of one that repeats, where it goes on, if it does.
-    fn place(&mut self, key: Key) -> Option<u64> {
+    /// Where a chunk is that was come by; of one that repeats, the first.
+    fn place(&self, key: Key) -> Option<u64> {
         self.places.get(&key).copied()
     }
 

@@ -1,7 +1,8 @@
 //! Pieces of content are packed where the way is long.
 //!
 //! On one machine a copy is faster than any packing, so whoever gives looks how long a sign of life
-//! was under way: the fastest of all, as a busy machine is slow to answer, too. What does not become smaller travels as it is.
+//! was under way: the fastest of all, as a busy machine is slow to answer, too. What does not
+//! become smaller travels as it is.
 
 use std::time::Duration;
 

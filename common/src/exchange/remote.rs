@@ -43,8 +43,23 @@ impl Source for Remote {
         if chunks_max > CHUNKS_MAX {
             return Ok(None);
         }
-        let from = self.question(Want::Recipe);
-        Ok(Some(Box::new(Recipe { from, left: chunks_max, is_over: false })))
+        let (to, from) = channel();
+        let mut left = Some((to, chunks_max));
+        // Judged where they arrive: what is more than there can be never waits to be taken.
+        let answered = move |given| {
+            let Some((to, most)) = left.take() else { return };
+            let part = part_of(given, most);
+            let rest = match &part {
+                Ok((chunks, false)) => most - chunks.len(),
+                Ok((_, true)) | Err(_) => 0,
+            };
+            let is_over = !matches!(part, Ok((_, false)));
+            if to.send(part.map(|(chunks, _)| chunks)).is_ok() && !is_over {
+                left = Some((to, rest));
+            }
+        };
+        self.asker.ask(&self.path, self.digest, Want::Recipe, Box::new(answered));
+        Ok(Some(Box::new(Recipe { from })))
     }
 
     fn ask(&mut self, offset: u64, length: u32) {
@@ -74,34 +89,29 @@ impl Source for Remote {
     }
 }
 
-/// The parts of a recipe that is on its way.
+/// The chunks of a part, of so many at most, and whether it is the last.
+fn part_of(given: Option<Given>, most: usize) -> Result<(Vec<Chunk>, bool), SourceError> {
+    match given {
+        // A part that says nothing, or of more than there can be, is no end of it.
+        Some(Given::Recipe { chunks, last })
+            if chunks.len() <= most && (last || !chunks.is_empty()) =>
+        {
+            Ok((chunks, last))
+        }
+        Some(_) => Err(SourceError::Gone),
+        None => Err(SourceError::Lost),
+    }
+}
+
+/// The parts of a recipe that is on its way; its sender is gone behind the last.
 struct Recipe {
-    from: Receiver<Option<Given>>,
-    /// So many chunks there can still be.
-    left: usize,
-    is_over: bool,
+    from: Receiver<Result<Vec<Chunk>, SourceError>>,
 }
 
 impl Iterator for Recipe {
     type Item = Result<Vec<Chunk>, SourceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.is_over {
-            return None;
-        }
-        let part = match self.from.recv() {
-            // A part that says nothing, or of more than there can be, is no end of it.
-            Ok(Some(Given::Recipe { chunks, last }))
-                if chunks.len() <= self.left && (last || !chunks.is_empty()) =>
-            {
-                self.left -= chunks.len();
-                self.is_over = last;
-                return Some(Ok(chunks));
-            }
-            Ok(Some(_)) => SourceError::Gone,
-            Ok(None) | Err(_) => SourceError::Lost,
-        };
-        self.is_over = true;
-        Some(Err(part))
+        self.from.recv().ok()
     }
 }

@@ -24,7 +24,7 @@ const LOOK_EVERY_PARTS: u64 = (8 << 20) / Part::BYTES as u64;
 pub(super) fn digest(file: &Handle, stamp: &Stamp) -> io::Result<Option<Digest>> {
     let work = Work { file, stamp, next: AtomicU64::new(0), is_over: AtomicBool::new(false) };
     let count = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
-    let done: Vec<io::Result<Option<Vec<(u64, Part)>>>> =
+    let done: Vec<io::Result<Option<Done>>> =
         thread::scope(|scope| {
             let others: Vec<_> = (1..count).map(|_| scope.spawn(|| work.take_part())).collect();
             let mut done = vec![work.take_part()];
@@ -33,15 +33,17 @@ pub(super) fn digest(file: &Handle, stamp: &Stamp) -> io::Result<Option<Digest>>
             }));
             done
         });
-    let mut parts = Vec::new();
-    for done in done {
-        let Some(done) = done? else { return Ok(None) };
-        parts.extend(done);
-    }
+    // Who could not read says so, whatever the others, who were stopped by that, have to say.
+    let done: Vec<Option<Done>> = done.into_iter().collect::<io::Result<_>>()?;
+    let Some(done) = done.into_iter().collect::<Option<Vec<Done>>>() else { return Ok(None) };
+    let mut parts = done.concat();
     parts.sort_by_key(|(number, _)| *number);
     let parts: Vec<Part> = parts.into_iter().map(|(_, part)| part).collect();
     Ok(Some(Part::whole(&parts)))
 }
+
+/// Parts with their numbers.
+type Done = Vec<(u64, Part)>;
 
 struct Work<'f> {
     file: &'f Handle,
@@ -53,7 +55,7 @@ struct Work<'f> {
 
 impl Work<'_> {
     /// Digests parts until there are no more.
-    fn take_part(&self) -> io::Result<Option<Vec<(u64, Part)>>> {
+    fn take_part(&self) -> io::Result<Option<Done>> {
         let parts = self.digest_parts();
         if !matches!(parts, Ok(Some(_))) {
             self.is_over.store(true, Ordering::Relaxed);
@@ -61,7 +63,7 @@ impl Work<'_> {
         parts
     }
 
-    fn digest_parts(&self) -> io::Result<Option<Vec<(u64, Part)>>> {
+    fn digest_parts(&self) -> io::Result<Option<Done>> {
         let mut buffer = vec![0; Part::BYTES];
         let mut parts = Vec::new();
         while !self.is_over.load(Ordering::Relaxed) {

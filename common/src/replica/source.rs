@@ -35,19 +35,19 @@ pub trait Source {
     /// when it is not there yet.
     fn take(&mut self, patient: bool) -> Result<Option<Vec<u8>>, SourceError>;
 
-    /// Gives ranges (offset and length) of the content to `sink`, in pieces, in their order, several
-    /// of them under way at once.
+    /// Gives ranges (offset and length) of the content to `sink`, in pieces, in their order,
+    /// several of them under way at once.
     fn fetch(
         &mut self,
         ranges: &[(u64, u32)],
         sink: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
     ) -> Result<(), SourceError> {
         let mut asked = ranges.iter().flat_map(|&(offset, length)| cut(offset, length));
-        let mut taken = asked.clone();
+        let taken = asked.clone();
         for (offset, length) in asked.by_ref().take(PIECES_IN_FLIGHT_MAX) {
             self.ask(offset, length);
         }
-        while let Some((offset, _)) = taken.next() {
+        for (offset, _) in taken {
             let piece = self.take(true)?.ok_or(SourceError::Lost)?;
             if let Some((offset, length)) = asked.next() {
                 self.ask(offset, length);

@@ -22,8 +22,8 @@ use crate::sys::write_out;
 /// Aligned runs of zero bytes of this length become holes.
 const HOLE_BYTES_MIN: usize = 4096;
 
-/// A file of this size passes through memory: its writing begins while it is being received, so that
-/// the flush has little left to do, and what users read stays in memory instead.
+/// A file of this size passes through memory: its writing begins while it is being received, so
+/// that the flush has little left to do, and what users read stays in memory instead.
 const PASSING_BYTES_MIN: u64 = 8 << 20;
 
 /// So much of what does not arrive in whole pages is written together.

@@ -373,7 +373,7 @@ pub struct Give {
 /// Content, or that it is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Given {
-    /// The chunks, in order, in parts of at most 10,000; `last` marks the end.
+    /// The chunks, in order, in parts that come as soon as they are known; `last` marks the end.
     Recipe {
         /// The next chunks.
         chunks: Vec<Chunk>,

@@ -59,8 +59,8 @@ impl Rounds {
         self.lock().took
     }
 
-    /// How long the shortest one took: a way seems longer while there is much to do at its ends, and
-    /// never shorter.
+    /// How long the shortest one took: a way seems longer while there is much to do at its ends,
+    /// and never shorter.
     pub(super) fn least(&self) -> Option<Duration> {
         self.lock().least
     }
