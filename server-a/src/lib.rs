@@ -41,6 +41,7 @@ use common::identity::Identity;
 use common::limits::{NEWS_BYTES_MAX, PEER_TELLS_BYTES_MAX};
 use common::options::ReplicaOptions;
 use common::reconcile::safety::Limits;
+use common::replica::room::Spared;
 use common::replica::service::{Claimed, Replica, Settings};
 use common::side::Side;
 use tokio::net::TcpListener;
@@ -241,7 +242,7 @@ fn open(config: &Config, mail: Sender<Mail>, asker: Arc<Asker>) -> Result<Opened
         epoch: common::replica::claim::random(replica.root())? as u64,
         limits: config.limits,
     };
-    let pending = Arc::new(opened.directory);
+    let pending = Arc::new(opened.directory.sparing(Spared::of(config.replica.min_free))?);
     // Nothing else sets it.
     drop(late.set(pending.clone()));
     Ok(Opened { replica, remembered, pending, underway: recording })

@@ -49,6 +49,7 @@ mod receive;
 pub mod recover;
 mod remembered;
 mod reread;
+pub mod room;
 pub mod root;
 pub mod salvage;
 mod saving;

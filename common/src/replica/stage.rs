@@ -13,6 +13,7 @@ use crate::digest::{Digest, Hasher};
 use crate::entry::{self, Entry};
 use crate::replica::disk::{Handle, Open};
 use crate::replica::examine::digest_of;
+use crate::replica::room::Room;
 use crate::replica::root::{open_file_at, stat_at};
 use crate::replica::stamp::Stamp;
 use crate::replica::step::{Step, StepError};
@@ -27,6 +28,7 @@ pub struct Stage {
     dir: Handle,
     run: u64,
     next: Arc<AtomicU64>,
+    room: Arc<Room>,
 }
 
 /// When the content of a staged file goes to the disk.
@@ -54,6 +56,10 @@ pub struct StagedFile {
     empty: bool,
     /// The file ends here, as far as is known; what was left out at its end does not count.
     end: Option<u64>,
+    /// Where room is taken for it; not for what may use up all that there is.
+    room: Option<Arc<Room>>,
+    /// Bytes for which there was room.
+    written: u64,
 }
 
 /// Something whole in `stage/`, not yet published.
@@ -80,7 +86,19 @@ impl Stage {
     /// Takes the open directory; `run` is random.
     #[must_use]
     pub fn new(dir: Handle, run: u64) -> Stage {
-        Stage { dir, run, next: Arc::default() }
+        Stage { dir, run, next: Arc::default(), room: Arc::new(Room::boundless()) }
+    }
+
+    /// The same, which takes in nothing for which there is no room.
+    #[must_use]
+    pub fn within(self, room: Room) -> Stage {
+        Stage { room: Arc::new(room), ..self }
+    }
+
+    /// The room that there is for what is received.
+    #[must_use]
+    pub fn room(&self) -> &Room {
+        &self.room
     }
 
     /// The handle on `stage/`.
@@ -108,15 +126,34 @@ impl Stage {
 
     /// Starts receiving a file of `size` bytes.
     pub fn file(&self, size: u64) -> Result<StagedFile, StepError> {
+        self.room.take_name().step("receive it")?;
+        Ok(StagedFile { room: Some(self.room.clone()), ..self.file_of_ours(size)? })
+    }
+
+    /// Starts writing a file of what is on our disk already and leaves its place for this one. It
+    /// may use up all room that there is.
+    pub fn file_of_ours(&self, size: u64) -> Result<StagedFile, StepError> {
         let name = self.new_name();
         let file = self.dir.open_at(&name, Open::New).step("create a file in `.lab3/stage`")?;
-        let hasher = Hasher::default();
-        let (in_order, empty, end) = (true, true, Some(0));
-        Ok(StagedFile { file, name, size, hasher, hashed: 0, in_order, empty, end })
+        let (hasher, end) = (Hasher::default(), Some(0));
+        let (hashed, written, in_order, empty) = (0, 0, true, true);
+        Ok(StagedFile {
+            file,
+            name,
+            size,
+            hasher,
+            hashed,
+            in_order,
+            empty,
+            end,
+            room: None,
+            written,
+        })
     }
 
     /// Stages a link.
     pub fn link(&self, link: &entry::Link) -> Result<Staged, StepError> {
+        self.room.take_name().step("receive it")?;
         let name = self.new_name();
         self.dir.make_link(&link.target, &name).step("create a link in `.lab3/stage`")?;
         let _ = self.dir.set_modified_at(&name, link.modified);
@@ -126,6 +163,7 @@ impl Stage {
     /// Stages a directory. It stays writable for us until it is published: one that is not cannot
     /// be moved to another parent.
     pub fn directory(&self, mode: u32) -> Result<Staged, StepError> {
+        self.room.take_name().step("receive it")?;
         let name = self.new_name();
         self.dir.make_directory(&name, 0o700).step("create a directory in `.lab3/stage`")?;
         self.dir
@@ -203,9 +241,23 @@ impl StagedFile {
         } else {
             self.in_order = false;
         }
-        let written = write_sparse(&self.file, offset, piece, self.empty)?;
-        self.end = self.end.map(|end| end.max(written));
+        let (file, room, written) = (&self.file, &self.room, &mut self.written);
+        let mut write = |bytes: &[u8], offset| {
+            if let Some(room) = room {
+                room.take_bytes(bytes.len() as u64)?;
+            }
+            *written += bytes.len() as u64;
+            file.write_all_at(bytes, offset)
+        };
+        let end_now = write_sparse(&mut write, offset, piece, self.empty)?;
+        self.end = self.end.map(|end| end.max(end_now));
         Ok(())
+    }
+
+    /// Bytes for which there was room.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
     }
 
     /// Verifies the content, sets mode and time, and flushes.
@@ -246,10 +298,15 @@ pub fn plain(entry: &Entry) -> Entry {
 }
 
 /// Writes what is not zero; answers where the last of it ends, or 0.
-fn write_sparse(file: &Handle, offset: u64, piece: &[u8], empty: bool) -> io::Result<u64> {
+fn write_sparse(
+    write_at: &mut dyn FnMut(&[u8], u64) -> io::Result<()>,
+    offset: u64,
+    piece: &[u8],
+    empty: bool,
+) -> io::Result<u64> {
     // What was written before must be overwritten, even by zeros.
     if !empty {
-        file.write_all_at(piece, offset)?;
+        write_at(piece, offset)?;
         return Ok(offset + piece.len() as u64);
     }
     let lead = (HOLE_BYTES_MIN as u64 - offset % HOLE_BYTES_MIN as u64) % HOLE_BYTES_MIN as u64;
@@ -257,13 +314,13 @@ fn write_sparse(file: &Handle, offset: u64, piece: &[u8], empty: bool) -> io::Re
     let start = offset + head.len() as u64;
     let mut end = 0;
     if !head.is_empty() {
-        file.write_all_at(head, offset)?;
+        write_at(head, offset)?;
         end = start;
     }
     let mut data: Option<usize> = None;
     let mut write = |from: usize, to: usize| {
         end = start + to as u64;
-        file.write_all_at(&body[from..to], start + from as u64)
+        write_at(&body[from..to], start + from as u64)
     };
     for (i, block) in body.chunks(HOLE_BYTES_MIN).enumerate() {
         let at = i * HOLE_BYTES_MIN;

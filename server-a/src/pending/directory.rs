@@ -17,6 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::digest::Hasher;
 use common::limits::PIECE_BYTES_MAX;
+use common::replica::room::{Room, Spared};
 
 use super::header::{self, HeaderError};
 use super::queue::HeldEdit;
@@ -26,6 +27,7 @@ use super::queue::HeldEdit;
 pub struct PendingDirectory {
     dir: PathBuf,
     places: Mutex<Places>,
+    room: Room,
 }
 
 #[derive(Debug, Default)]
@@ -172,11 +174,20 @@ impl PendingDirectory {
         let next_seq = names.used.max(floor).max(1);
         let live = edits.iter().map(|edit| edit.seq).collect();
         let places = Mutex::new(Places { live, marker: names.marker });
-        let directory = PendingDirectory { dir: dir.to_owned(), places };
+        let room = Room::boundless();
+        let directory = PendingDirectory { dir: dir.to_owned(), places, room };
         // A place that only a `.bad` file or the floor remembers may lose that witness.
         directory.mark(&mut directory.places(), next_seq)?;
         flush_dir(dir).map_err(failed)?;
         Ok(OpenedPending { directory, edits, next_seq, problems })
+    }
+
+    /// The same, which holds nothing that would take what is to stay free of its disk.
+    pub fn sparing(self, spared: Spared) -> Result<PendingDirectory, PendingError> {
+        let failed = |source| PendingError::Directory { path: self.dir.clone(), source };
+        let room =
+            Room::on(File::open(&self.dir).map_err(failed)?.into(), self.dir.clone(), spared);
+        Ok(PendingDirectory { room, ..self })
     }
 
     /// Holds an edit: durable when it returns. Reads `content` only when a file is left by the
@@ -187,6 +198,8 @@ impl PendingDirectory {
         }
         let part = self.dir.join(format!("{:020}.part", edit.seq));
         let held = held_path(&self.dir, edit.seq);
+        let room = self.room.take_whole(edit.content_bytes());
+        room.map_err(|source| PendingError::Write { path: held.clone(), source })?;
         let written = write_part(&part, edit, content).and_then(|()| {
             fs::rename(&part, &held)
                 .and_then(|()| flush_dir(&self.dir))
