@@ -162,7 +162,7 @@ pub async fn run(
     let end = tokio::select! {
         end = clients::Door::new(identity, desk, events(&mail)).serve(listener, local) => end,
         Some(end) = dialled.join_next() => {
-            end.context("dialling was cut short")?.map(|never| match never {})
+            end.context("dialling was cut short").map(|never| match never {})
         }
         () = stop => Ok(()),
     };

@@ -205,7 +205,7 @@ impl Agent {
         let (connection, hello, grant) =
             receive(stream, guest, (identity, Standing::Peer), HANDSHAKE_TIME, |hello| {
                 admit(hello, desk)?;
-                Ok(ours)
+                replica.clash(hello).map_or(Ok(ours), Err)
             })
             .await?;
         let (outgoing, incoming) = connection.start();

@@ -24,7 +24,7 @@ use crate::replica::life;
 use crate::replica::looks::{Looks, Place};
 use crate::replica::met;
 use crate::replica::observer::{self, Command, Observer, ObserverError, ObserverHandle};
-use crate::replica::place::{self, Clash};
+use crate::replica::place;
 use crate::replica::publish::{self, Publisher};
 use crate::replica::remembered;
 use crate::replica::reread::{Reread, reread};
@@ -249,9 +249,12 @@ impl Replica {
         Hello { features, ..Hello::new(role, Some(self.id())) }
     }
 
-    /// Whether the root of another server lies where it must not: in this one, or around it.
-    pub fn clash(&self, theirs: &Hello) -> Option<Clash> {
-        place::Place::of(self.root.path())?.clash(&place::Place::told(&theirs.features)?)
+    /// Why this root must not be joined with that of another server: it lies in this one, or
+    /// around it.
+    pub fn clash(&self, theirs: &Hello) -> Option<String> {
+        let ours = place::Place::of(self.root.path())?;
+        let clash = ours.clash(&place::Place::told(&theirs.features)?)?;
+        Some(clash.words(self.root.path()))
     }
 
     /// The claim on the directory.

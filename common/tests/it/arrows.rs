@@ -220,8 +220,19 @@ const ARROWS: [(&str, &[&str]); 47] = [
     (
         "lab3-client/src/",
         &[
-            "digest", "entry", "identity", "options", "path", "side", "stop", "sys", "talk",
-            "time", "wire",
+            "digest",
+            "entry",
+            "identity",
+            "options",
+            "path",
+            "side",
+            "stop",
+            "sys",
+            "talk",
+            "time",
+            "wire",
+            // `lab3 up` has both directories before it.
+            "replica::place",
         ],
     ),
 ];
