@@ -29,6 +29,7 @@ pub mod heed;
 mod hinted;
 pub mod ignore;
 pub mod intent;
+pub mod kept;
 pub mod known;
 mod lanes;
 pub mod life;
