@@ -3,8 +3,8 @@
 //!
 //! The file system is asked how much is free. While that is much more, it is asked again after a
 //! second, or after much was written, since others write, too: so many small files cost no call
-//! each. Holes take nothing, so no size that somebody says counts, but only what is written. What is
-//! given up half way is not begun again before as much as that would fit.
+//! each. Holes take nothing, so no size that somebody says counts, but only what is written. What
+//! is given up half way is not begun again before as much as that would fit.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,6 +1,6 @@
 //! File systems that are really full, at either side, in bytes or in names: what waits says why,
-//! nothing partial is to be seen, and when there is room again all goes on by itself. And what is to
-//! stay free of them stays free, whatever the other side sends.
+//! nothing partial is to be seen, and when there is room again all goes on by itself. And what is
+//! to stay free of them stays free, whatever the other side sends.
 
 use std::fs::{self, File};
 use std::io::Write as _;

@@ -326,8 +326,8 @@ fn the_largest_message_is_taken_and_a_larger_one_is_not() {
     is_well(&mut system, Side::A);
 }
 
-/// A server B that says that its directory is A's, or in it, or around it, is refused in words, again
-/// and again, and A goes on serving its clients.
+/// A server B that says that its directory is A's, or in it, or around it, is refused in words,
+/// again and again, and A goes on serving its clients.
 #[test]
 fn a_b_that_says_it_lies_in_the_directory_of_a_stops_nobody() {
     for (there, how) in [("tree", "is"), ("tree/inner", "holds"), ("", "lies inside")] {
