@@ -70,6 +70,13 @@ pub const CHUNK_BYTES_MIN: usize = 16 * 1024;
 /// Chunks that are taken over of one content: a terabyte. What has more is fetched as a whole.
 pub const CHUNKS_MAX: usize = 16 * 1024 * 1024;
 
+/// Of a disk so much stays free for its user, in percent of its size, …
+pub const SPARED_PERCENT: u64 = 1;
+/// … but not more than so many bytes …
+pub const SPARED_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// … and inodes.
+pub const SPARED_NAMES_MAX: u64 = 10_000;
+
 /// Paths that are made durable one by one. For more, one flush of the file system is cheaper.
 pub const FLUSHED_SINGLY_MAX: usize = 16;
 

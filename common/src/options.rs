@@ -25,6 +25,10 @@ pub struct ReplicaOptions {
     /// Bytes that trash may take, in GiB
     #[arg(long, value_name = "GIB", default_value_t = 10)]
     pub trash_gib: u64,
+    /// Free space that is left on the disk: what would take more of it waits, in MiB; 0 for none
+    /// [default: 1 % of the disk, at most 1024]
+    #[arg(long, value_name = "MIB")]
+    pub min_free: Option<u64>,
     /// Directories that are watched at most; the rest is polled
     #[arg(long, value_name = "N")]
     pub watches_max: Option<usize>,
@@ -38,6 +42,7 @@ impl Default for ReplicaOptions {
             scrub: 600,
             trash_days: 7,
             trash_gib: 10,
+            min_free: None,
             watches_max: None,
         }
     }

@@ -4,9 +4,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use common::options::{ReplicaOptions, TalkOptions};
+use common::replica::place::Place;
 use common::talk;
 use server_a::cli::LimitOptions;
 use tokio::runtime::Builder;
@@ -35,6 +36,9 @@ pub struct UpOptions {
 
 /// Runs both servers until they are told to stop.
 pub fn run_both_servers(options: &UpOptions, identity: Option<&Path>) -> Result<()> {
+    if let Some(why) = clash(&options.dir_a, &options.dir_b) {
+        bail!(why);
+    }
     common::sys::keep_one_heap();
     let voice = talk::start(options.talk.volume(), options.talk.format());
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -101,6 +105,12 @@ async fn run(options: &UpOptions, identity: Option<&Path>) -> Result<()> {
         b.await??;
     }
     first
+}
+
+/// Why the two must not be joined. Ones that are not there are refused by their servers.
+fn clash(a: &Path, b: &Path) -> Option<String> {
+    let (a, b) = (a.canonicalize().ok()?, b.canonicalize().ok()?);
+    Some(Place::of(&a)?.clash(&Place::of(&b)?)?.words(&a))
 }
 
 /// Each side has a state directory of its own below the one that was given.

@@ -21,7 +21,7 @@ const SAVE_TIME: Duration = Duration::from_secs(5);
 pub(crate) async fn wind_up(
     threads: [JoinHandle<()>; 3],
     link: &Link,
-    mut dialled: JoinSet<Result<Infallible>>,
+    mut dialled: JoinSet<Infallible>,
     asker: &Asker,
     replica: Arc<Replica>,
 ) -> Result<()> {

@@ -41,6 +41,8 @@ use common::identity::Identity;
 use common::limits::{NEWS_BYTES_MAX, PEER_TELLS_BYTES_MAX};
 use common::options::ReplicaOptions;
 use common::reconcile::safety::Limits;
+use common::replica::kept::shown;
+use common::replica::room::Spared;
 use common::replica::service::{Claimed, Replica, Settings};
 use common::side::Side;
 use tokio::net::TcpListener;
@@ -161,7 +163,7 @@ pub async fn run(
     let end = tokio::select! {
         end = clients::Door::new(identity, desk, events(&mail)).serve(listener, local) => end,
         Some(end) = dialled.join_next() => {
-            end.context("dialling was cut short")?.map(|never| match never {})
+            end.context("dialling was cut short").map(|never| match never {})
         }
         () = stop => Ok(()),
     };
@@ -185,7 +187,7 @@ fn begin_journal(
     mail: Sender<Mail>,
 ) -> std::io::Result<(Journal, JoinHandle<()>)> {
     let terms = Terms { bytes_max: config.journal_bytes, durable: replica.is_strict() };
-    journal::start(&replica.claim().state().join("journal"), terms, desk, mail)
+    journal::start(replica.claim().keeping("journal"), terms, desk, mail)
 }
 
 struct Opened {
@@ -204,25 +206,26 @@ fn open(config: &Config, mail: Sender<Mail>, asker: Arc<Asker>) -> Result<Opened
         drop(mail.send(Mail::now(Event::Reported(Side::A, report))));
     });
     let claimed = Claimed::take(settings)?;
-    let noted = claimed.claim().state().join("underway");
+    let noted = claimed.claim().keeping("underway");
     // Recovery, which comes next, takes the traces away.
     let took_effect = |operation: &_, witness: &_| claimed.took_effect(operation, witness);
-    let (recorder, underway) = Recorder::open(&noted, claimed.run(), took_effect)
-        .with_context(|| format!("cannot write `{}`", noted.display()))?;
+    let (recorder, underway) = Recorder::open(noted.clone(), claimed.run(), took_effect)
+        .with_context(|| format!("cannot write `{}`", shown(&noted).display()))?;
     let recording = Arc::new(Recording::of(recorder));
     let record = recording.clone();
     // Before it is heard of: a kill may come in between.
     let follow = Box::new(move |progress| record.record(&Trail::of(progress)));
     let replica = Arc::new(Replica::open(claimed, supplier, reporter, follow)?);
     let saved = saver::load(replica.store())?;
-    let path = replica.claim().state().join("pending");
+    let path = replica.claim().keeping("pending");
     // A first start may have been cut short: until B was met and something locked, nothing is held.
     if replica.claim().is_new() || (saved.peer.is_none() && saved.locks.is_empty()) {
         PendingDirectory::create(&path)?;
     }
-    let opened = PendingDirectory::open(&path, 0)?;
+    let opened = PendingDirectory::open(path, 0)?;
     for problem in &opened.problems {
-        let path = problem.path.display();
+        let path = shown(&problem.path);
+        let path = path.display();
         warn!(%path, why = %problem.detail, "the pending directory holds something unreadable,");
     }
     let mut locks = saved.locks;
@@ -241,7 +244,7 @@ fn open(config: &Config, mail: Sender<Mail>, asker: Arc<Asker>) -> Result<Opened
         epoch: common::replica::claim::random(replica.root())? as u64,
         limits: config.limits,
     };
-    let pending = Arc::new(opened.directory);
+    let pending = Arc::new(opened.directory.sparing(Spared::of(config.replica.min_free))?);
     // Nothing else sets it.
     drop(late.set(pending.clone()));
     Ok(Opened { replica, remembered, pending, underway: recording })

@@ -8,7 +8,6 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
 use common::entry::Entry;
 use common::exchange::asker::Asker;
 use common::exchange::giver::Giver;
@@ -165,8 +164,7 @@ pub(crate) struct At {
     pub(crate) tells_bytes_max: u64,
 }
 
-/// Dials B until the server stops. Ends only when B's directory is one that must not be joined
-/// with ours.
+/// Dials B until the server stops.
 pub(crate) async fn dial(
     At { address, identity, tells_bytes_max }: At,
     replica: Arc<Replica>,
@@ -174,16 +172,12 @@ pub(crate) async fn dial(
     asker: Arc<Asker>,
     giver: Arc<Giver>,
     tell: impl Fn(Event, Option<Room>),
-) -> Result<Infallible> {
+) -> Infallible {
     let hello = replica.hello(Role::Coordinator);
     let mut pause = PAUSE_FIRST;
     loop {
         let error = match secure::dial(&address, &identity, &hello, HANDSHAKE_TIME).await {
-            Ok((_, theirs, _)) if replica.clash(&theirs).is_some() => {
-                let clash = replica.clash(&theirs).map(|clash| clash.to_string());
-                bail!("`{}` {}", replica.root().display(), clash.unwrap_or_default());
-            }
-            Ok((connection, theirs, b)) => match peer_of(&theirs) {
+            Ok((connection, theirs, b)) => match partner(&theirs, &replica) {
                 Ok(id) => {
                     pause = PAUSE_FIRST;
                     let (outgoing, incoming) = connection.start();
@@ -230,11 +224,12 @@ fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(0.75 + f64::from(nanos % 1000) / 2000.0)
 }
 
-fn peer_of(hello: &Hello) -> Result<ReplicaId, &'static str> {
-    match (hello.role, hello.replica) {
-        (Role::Agent, Some(id)) => Ok(id),
-        _ => Err("this is not a server B"),
-    }
+/// Which replica of B this is, if it may be joined with ours.
+fn partner(theirs: &Hello, ours: &Replica) -> Result<ReplicaId, String> {
+    let (Role::Agent, Some(id)) = (theirs.role, theirs.replica) else {
+        return Err("this is not a server B".to_owned());
+    };
+    ours.clash(theirs).map_or(Ok(id), Err)
 }
 
 fn words(error: &LinkError) -> String {

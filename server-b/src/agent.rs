@@ -55,6 +55,8 @@ impl Default for Patience {
 #[derive(Default)]
 pub(crate) struct Desk {
     inner: Mutex<Inner>,
+    /// Held while a turn begins or ends, with all that belongs to it.
+    turning: Mutex<()>,
     patience: Patience,
 }
 
@@ -90,6 +92,22 @@ impl Inner {
 }
 
 impl Desk {
+    /// Does something of which nothing happens between the steps of the same of another link.
+    fn one_at_a_time<T>(&self, turn: impl FnOnce() -> T) -> T {
+        let _turning = self.turning.lock().unwrap_or_else(PoisonError::into_inner);
+        turn()
+    }
+
+    /// The turn of this connection is over; whether it was still its own.
+    fn end_turn(&self, ended: &Arc<Notify>) -> bool {
+        let mut inner = self.lock();
+        let is_its_own = inner.is_turn_of(ended);
+        if is_its_own {
+            (inner.turn, inner.link) = (None, None);
+        }
+        is_its_own
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -205,12 +223,15 @@ impl Agent {
         let (connection, hello, grant) =
             receive(stream, guest, (identity, Standing::Peer), HANDSHAKE_TIME, |hello| {
                 admit(hello, desk)?;
-                Ok(ours)
+                replica.clash(hello).map_or(Ok(ours), Err)
             })
             .await?;
         let (outgoing, incoming) = connection.start();
-        take_turn(desk, replica, &hello, &ended, &outgoing)?;
-        asker.connect(outgoing.clone());
+        desk.one_at_a_time(|| {
+            take_turn(desk, replica, &hello, &ended, &outgoing)?;
+            asker.connect(outgoing.clone());
+            anyhow::Ok(())
+        })?;
         info!("server A is connected");
         let end = tokio::select! {
             end = hear(incoming, &outgoing, replica, asker, (desk, &ended), giver) => {
@@ -221,14 +242,13 @@ impl Agent {
                 Err(anyhow!("{} is trusted as a peer no longer", grant.id))
             }
         };
-        let mut inner = desk.lock();
-        if inner.is_turn_of(&ended) {
-            inner.turn = None;
-            inner.link = None;
-            drop(inner);
-            replica.hush();
-            asker.disconnect();
-        }
+        // RACE: whoever comes next must not be hushed for the sake of who left.
+        desk.one_at_a_time(|| {
+            if desk.end_turn(&ended) {
+                replica.hush();
+                asker.disconnect();
+            }
+        });
         end
     }
 }
@@ -382,7 +402,8 @@ mod tests {
             turn: Some((None, ended.clone())),
             ..Inner::default()
         };
-        let desk = Arc::new(Desk { inner: Mutex::new(inner), patience: PATIENCE });
+        let desk =
+            Arc::new(Desk { inner: Mutex::new(inner), patience: PATIENCE, ..Desk::default() });
         let say = reporter(desk.clone());
         let mut said = 0;
         while desk.lock().link.is_some() {

@@ -134,7 +134,10 @@ pub(super) fn take_cookie(root: &Root, name: &str) {
 }
 
 fn cookies(root: &Root) -> Result<Handle, Errno> {
-    root.handle().open_beneath(COOKIES.as_bytes(), Open::Directory)
+    match root.ours() {
+        Some(ours) => ours.open_at(b"cookies", Open::Directory),
+        None => root.handle().open_beneath(COOKIES.as_bytes(), Open::Directory),
+    }
 }
 
 /// Whether two edits within one tick of a clock may leave the same time stamp on this file system.

@@ -9,11 +9,13 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::replica::disk::Handle;
+use crate::replica::kept::Kept;
 use crate::replica::root::Root;
 use crate::takeover::wait_for;
 use crate::wire::message::ReplicaId;
@@ -29,8 +31,10 @@ const OPEN_DIR: OFlags =
 pub struct Claim {
     id: ReplicaId,
     new: bool,
-    own: OwnedFd,
+    own: Arc<OwnedFd>,
     state: PathBuf,
+    /// State goes elsewhere than into `.lab3/`.
+    elsewhere: bool,
     trash_here: bool,
     _locks: Vec<File>,
 }
@@ -119,7 +123,11 @@ impl Claim {
             }
         };
         let (id, new) = identity(root, &own, &state, &inside, terms)?;
-        let mut claim = Claim { id, new, own, state, trash_here: false, _locks: locks };
+        let handle = own.try_clone().map(Handle::from);
+        let marked = handle.and_then(|ours| Ok(root.mark(ours)?));
+        marked.map_err(|e| failed("look at", &inside, e))?;
+        let (elsewhere, own) = (state != inside, Arc::new(own));
+        let mut claim = Claim { id, new, own, state, elsewhere, trash_here: false, _locks: locks };
         claim.trash_here = claim.trash_must_be_here()?;
         Ok(claim)
     }
@@ -136,10 +144,19 @@ impl Claim {
         self.new
     }
 
-    /// Where state goes.
+    /// Where state goes, by its name: for what is opened once, at the start.
     #[must_use]
     pub fn state(&self) -> &Path {
         &self.state
+    }
+
+    /// Where state of this name goes as long as the server runs: in the `.lab3` that was opened.
+    #[must_use]
+    pub fn keeping(&self, name: &str) -> Kept {
+        match self.elsewhere {
+            true => Kept::from(self.state.join(name)),
+            false => Kept::within(self.own.clone(), name),
+        }
     }
 
     /// A directory for state, made when it is not there.

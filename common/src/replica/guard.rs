@@ -3,7 +3,11 @@
 //! A root that is gone, was replaced, lost its mark or is suddenly empty looks exactly like one in
 //! which the user deleted everything. Nothing that was seen in such a root is told to anybody.
 
+use std::collections::BTreeMap;
+
 use crate::limits::RESERVED_NAME;
+use crate::path::RelPath;
+use crate::replica::known::Finding;
 use crate::replica::listing::is_empty_but_for;
 use crate::replica::root::Root;
 
@@ -29,6 +33,21 @@ impl Halt {
 /// Looks at the root's identity.
 pub fn identity(root: &Root) -> Result<(), Halt> {
     root.still_there().map_err(Halt::Lost)
+}
+
+/// Looks whether our own directory was found under another name: what is in it is nobody's affair.
+pub fn ours(root: &Root, findings: &BTreeMap<RelPath, Finding>) -> Result<(), Halt> {
+    let is_ours = |finding: &Finding| match finding {
+        Finding::Present(row, _) => root.is_ours(&row.stamp),
+        _ => false,
+    };
+    match findings.iter().find(|(_, finding)| is_ours(finding)) {
+        Some((name, _)) => {
+            let path = root.path().display();
+            Err(Halt::Lost(format!("`.lab3` in `{path}` was renamed to `{name}`: rename it back")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Looks whether everything has gone that was known.

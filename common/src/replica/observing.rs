@@ -380,6 +380,7 @@ impl Observing {
             let path = self.root.path().display();
             return Err(Halt::Lost(format!("cannot list `{path}`: {error}")));
         }
+        guard::ours(&self.root, &seen.findings)?;
         let absent = |(path, finding): &(&RelPath, &Finding)| {
             **finding == Finding::Absent && self.known.row(path).is_some()
         };

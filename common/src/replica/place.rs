@@ -46,6 +46,14 @@ impl fmt::Display for Clash {
     }
 }
 
+impl Clash {
+    /// What is wrong with our directory, and what to do.
+    #[must_use]
+    pub fn words(self, ours: &Path) -> String {
+        format!("`{}` {self}: give one of the two another directory", ours.display())
+    }
+}
+
 impl Place {
     /// The place of a directory on this machine; `None` where that cannot be told.
     #[must_use]

@@ -20,6 +20,7 @@ use crate::replica::examine::kind;
 use crate::replica::failpoint::reach;
 use crate::replica::intent::{Identity, Intent, Verb};
 use crate::replica::probe::{Abilities, probe};
+use crate::replica::room::Room;
 use crate::replica::root::{Root, is_absence, open_file_at, stat_at};
 use crate::replica::stage::{Stage, Staged};
 use crate::replica::stamp::Stamp;
@@ -111,6 +112,12 @@ impl Publisher {
         side: Side,
     ) -> Publisher {
         Publisher { root, stage, trash, abilities, side, left: Mutex::default() }
+    }
+
+    /// The same, which takes in nothing for which there is no room.
+    #[must_use]
+    pub fn within(self, room: Room) -> Publisher {
+        Publisher { stage: self.stage.within(room), ..self }
     }
 
     /// Opens the directory of a path; `None` when there is none in our tree.

@@ -1,5 +1,7 @@
 //! Getting the content of a new version into `stage/`, from wherever it is.
 
+use std::io::ErrorKind;
+
 use crate::change::Change;
 use crate::entry::{self, Entry};
 use crate::limits::{PIECE_BYTES_MAX, PIECES_IN_FLIGHT_MAX};
@@ -22,6 +24,13 @@ pub(super) enum NotReceived {
     Moved,
     /// A step failed.
     Failed(StepError),
+}
+
+impl NotReceived {
+    /// Whether there was no room for it.
+    fn is_for_room(&self) -> bool {
+        matches!(self, NotReceived::Failed(e) if e.source.kind() == ErrorKind::StorageFull)
+    }
 }
 
 impl From<StepError> for NotReceived {
@@ -67,9 +76,18 @@ impl Committer {
         content: &Content,
         flush: Flush,
     ) -> Result<Staged, NotReceived> {
-        let mut staged = self.publisher.stage.file(file.size)?;
+        let stage = &self.publisher.stage;
+        stage.room().begin(&file.digest).step("receive it")?;
+        let mut staged = match content {
+            Content::Held(_) => stage.file_of_ours(file.size)?,
+            _ => stage.file(file.size)?,
+        };
         let name = staged.name().to_vec();
-        let received = self.fill(&mut staged, change, file, content).and_then(|()| {
+        let filled = self.fill(&mut staged, change, file, content);
+        if filled.as_ref().is_err_and(NotReceived::is_for_room) {
+            stage.room().gave_up(file.digest, staged.written());
+        }
+        let received = filled.and_then(|()| {
             reach("filled");
             staged.finish(file, flush).map_err(|e| match e {
                 StageError::Other => NotReceived::Moved,
@@ -77,7 +95,7 @@ impl Committer {
             })
         });
         if received.is_err() {
-            self.publisher.stage.discard(&name);
+            stage.discard(&name);
         }
         received
     }

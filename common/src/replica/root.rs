@@ -9,6 +9,7 @@
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::Stat;
 use rustix::io::Errno;
@@ -29,6 +30,8 @@ pub struct Root {
     path: PathBuf,
     device: u64,
     inode: u64,
+    /// Our open `.lab3` in it, and its device and inode.
+    mark: OnceLock<(Handle, (u64, u64))>,
 }
 
 /// Why a directory cannot be a root.
@@ -68,7 +71,27 @@ impl Root {
     /// A directory that is open already and has this stamp.
     #[must_use]
     pub fn within(dir: Handle, stamp: &Stamp, path: PathBuf) -> Root {
-        Root { dir, device: stamp.dev, inode: stamp.ino, path }
+        Root { dir, device: stamp.dev, inode: stamp.ino, path, mark: OnceLock::new() }
+    }
+
+    /// From now on this root is one only with this open directory in it as `.lab3`.
+    pub fn mark(&self, ours: Handle) -> Result<(), Errno> {
+        let stamp = ours.stat()?;
+        // A root has one claim, which is the first.
+        let _ = self.mark.set((ours, (stamp.dev, stamp.ino)));
+        Ok(())
+    }
+
+    /// Our own directory, whatever name it has, if the root is claimed.
+    #[must_use]
+    pub fn ours(&self) -> Option<&Handle> {
+        self.mark.get().map(|(ours, _)| ours)
+    }
+
+    /// Whether something is our own directory, whatever name it has.
+    #[must_use]
+    pub fn is_ours(&self, stamp: &Stamp) -> bool {
+        self.mark.get().is_some_and(|(_, mark)| *mark == (stamp.dev, stamp.ino))
     }
 
     /// Where it was when it was opened. For messages and for the watcher, never for access.
@@ -155,6 +178,15 @@ impl Root {
         };
         if (now.dev, now.ino) != (self.device, self.inode) {
             return Err(format!("`{path}` is another directory than the one that was opened"));
+        }
+        if self.ours().is_some()
+            && let Ok(found) = self.dir.stat_at(RESERVED_NAME)
+            && !self.is_ours(&found)
+        {
+            return Err(format!(
+                "`{path}/.lab3` is not the directory any more that was opened: put that one back, \
+                 or start the server again"
+            ));
         }
         match walk(self.handle(), &[RESERVED_NAME, b"/id"].concat(), Open::Mark) {
             Ok(_) => Ok(()),

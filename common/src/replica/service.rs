@@ -24,10 +24,11 @@ use crate::replica::life;
 use crate::replica::looks::{Looks, Place};
 use crate::replica::met;
 use crate::replica::observer::{self, Command, Observer, ObserverError, ObserverHandle};
-use crate::replica::place::{self, Clash};
+use crate::replica::place;
 use crate::replica::publish::{self, Publisher};
 use crate::replica::remembered;
 use crate::replica::reread::{Reread, reread};
+use crate::replica::room::{Room, Spared};
 use crate::replica::root::{Root, RootError};
 use crate::replica::salvage::Salvage;
 use crate::replica::saving::Saving;
@@ -65,6 +66,10 @@ impl Settings {
     fn keep(&self) -> Keep {
         let days = Duration::from_secs(self.options.trash_days.saturating_mul(86_400));
         Keep { age: days, bytes: self.options.trash_gib.saturating_mul(1 << 30) }
+    }
+
+    fn spared(&self) -> Spared {
+        Spared::of(self.options.min_free)
     }
 }
 
@@ -141,6 +146,8 @@ impl Claimed {
             None => random(root.path())? as u64,
         };
         let publisher = Publisher::open(root.clone(), &claim, settings.side, settings.keep())?;
+        let room = Room::on(root.handle().clone(), root.path().to_owned(), settings.spared());
+        let publisher = publisher.within(room);
         Ok(Claimed { settings, root, claim, publisher: Arc::new(publisher), life, run })
     }
 
@@ -242,9 +249,12 @@ impl Replica {
         Hello { features, ..Hello::new(role, Some(self.id())) }
     }
 
-    /// Whether the root of another server lies where it must not: in this one, or around it.
-    pub fn clash(&self, theirs: &Hello) -> Option<Clash> {
-        place::Place::of(self.root.path())?.clash(&place::Place::told(&theirs.features)?)
+    /// Why this root must not be joined with that of another server: it lies in this one, or
+    /// around it.
+    pub fn clash(&self, theirs: &Hello) -> Option<String> {
+        let ours = place::Place::of(self.root.path())?;
+        let clash = ours.clash(&place::Place::told(&theirs.features)?)?;
+        Some(clash.words(self.root.path()))
     }
 
     /// The claim on the directory.
@@ -353,7 +363,7 @@ impl Replica {
     ) -> io::Result<()> {
         let Some(file) = entry.and_then(Entry::as_file) else { return Ok(()) };
         let publisher = &self.publisher;
-        let mut staged = publisher.stage.file(file.size).map_err(io::Error::other)?;
+        let mut staged = publisher.stage.file_of_ours(file.size).map_err(io::Error::other)?;
         let name = staged.name().to_vec();
         let flush = if self.is_strict() { Flush::Now } else { Flush::Begun };
         let kept = write_all(&mut staged, content)

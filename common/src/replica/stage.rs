@@ -14,6 +14,7 @@ use crate::entry::{self, Entry};
 use crate::limits::PIECE_BYTES_MAX;
 use crate::replica::disk::{Handle, Open};
 use crate::replica::examine::digest_of;
+use crate::replica::room::Room;
 use crate::replica::root::{open_file_at, stat_at};
 use crate::replica::stamp::Stamp;
 use crate::replica::step::{Step, StepError};
@@ -35,6 +36,7 @@ pub struct Stage {
     dir: Handle,
     run: u64,
     next: Arc<AtomicU64>,
+    room: Arc<Room>,
 }
 
 /// When the content of a staged file goes to the disk.
@@ -65,6 +67,10 @@ pub struct StagedFile {
     /// The last bytes that arrived, which are not written yet: they end at `hashed`. A page that
     /// passes through memory in two halves would have to come back for the second.
     rest: Vec<u8>,
+    /// Where room is taken for it; not for what may use up all that there is.
+    room: Option<Arc<Room>>,
+    /// Bytes for which there was room.
+    written: u64,
 }
 
 /// Something whole in `stage/`, not yet published.
@@ -91,7 +97,19 @@ impl Stage {
     /// Takes the open directory; `run` is random.
     #[must_use]
     pub fn new(dir: Handle, run: u64) -> Stage {
-        Stage { dir, run, next: Arc::default() }
+        Stage { dir, run, next: Arc::default(), room: Arc::new(Room::boundless()) }
+    }
+
+    /// The same, which takes in nothing for which there is no room.
+    #[must_use]
+    pub fn within(self, room: Room) -> Stage {
+        Stage { room: Arc::new(room), ..self }
+    }
+
+    /// The room that there is for what is received.
+    #[must_use]
+    pub fn room(&self) -> &Room {
+        &self.room
     }
 
     /// The handle on `stage/`.
@@ -119,16 +137,36 @@ impl Stage {
 
     /// Starts receiving a file of `size` bytes.
     pub fn file(&self, size: u64) -> Result<StagedFile, StepError> {
+        self.room.take_name().step("receive it")?;
+        Ok(StagedFile { room: Some(self.room.clone()), ..self.file_of_ours(size)? })
+    }
+
+    /// Starts writing a file of what is on our disk already and leaves its place for this one. It
+    /// may use up all room that there is.
+    pub fn file_of_ours(&self, size: u64) -> Result<StagedFile, StepError> {
         let name = self.new_name();
         let file = self.dir.open_at(&name, Open::New).step("create a file in `.lab3/stage`")?;
         let hasher = Hasher::default();
         let (in_order, empty, end) = (true, true, Some(0));
-        let (hashed, rest) = (0, Vec::new());
-        Ok(StagedFile { file, name, size, hasher, hashed, in_order, empty, end, rest })
+        let (hashed, rest, room, written) = (0, Vec::new(), None, 0);
+        Ok(StagedFile {
+            file,
+            name,
+            size,
+            hasher,
+            hashed,
+            in_order,
+            empty,
+            end,
+            rest,
+            room,
+            written,
+        })
     }
 
     /// Stages a link.
     pub fn link(&self, link: &entry::Link) -> Result<Staged, StepError> {
+        self.room.take_name().step("receive it")?;
         let name = self.new_name();
         self.dir.make_link(&link.target, &name).step("create a link in `.lab3/stage`")?;
         let _ = self.dir.set_modified_at(&name, link.modified);
@@ -138,6 +176,7 @@ impl Stage {
     /// Stages a directory. It stays writable for us until it is published: one that is not cannot
     /// be moved to another parent.
     pub fn directory(&self, mode: u32) -> Result<Staged, StepError> {
+        self.room.take_name().step("receive it")?;
         let name = self.new_name();
         self.dir.make_directory(&name, 0o700).step("create a directory in `.lab3/stage`")?;
         self.dir
@@ -248,6 +287,12 @@ impl StagedFile {
         Ok(())
     }
 
+    /// Bytes for which there was room.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
     /// Verifies the content, sets mode and time, and flushes.
     pub fn finish(mut self, file: &entry::File, flush: Flush) -> Result<Staged, StageError> {
         self.write_rest(0).step("write the staged file")?;
@@ -275,7 +320,11 @@ impl StagedFile {
         digest_of(&self.file, self.size).step("read the staged file again")
     }
 
-    fn write_out(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+    fn write_out(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if let Some(room) = &self.room {
+            room.take_bytes(bytes.len() as u64)?;
+        }
+        self.written += bytes.len() as u64;
         match self.size >= PASSING_BYTES_MIN {
             true => self.file.pass_all_at(bytes, offset),
             false => self.file.write_all_at(bytes, offset),
@@ -290,7 +339,7 @@ impl StagedFile {
     }
 
     /// Writes what is not zero; answers where the last of it ends, or 0.
-    fn write_data(&self, offset: u64, piece: &[u8]) -> io::Result<u64> {
+    fn write_data(&mut self, offset: u64, piece: &[u8]) -> io::Result<u64> {
         // What was written before must be overwritten, even by zeros.
         if !self.empty {
             self.write_out(piece, offset)?;

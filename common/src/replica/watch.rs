@@ -234,9 +234,13 @@ impl Watch {
     fn watch_cookies(&mut self) {
         // What is there already is fine; what cannot be made shows when a cookie is put.
         let root = self.root.handle();
-        let _ = root.make_directory(RESERVED_NAME, 0o700);
-        if let Ok(ours) = root.open_at(RESERVED_NAME, Open::Directory) {
+        if let Some(ours) = self.root.ours() {
             let _ = ours.make_directory(b"cookies", 0o700);
+        } else {
+            let _ = root.make_directory(RESERVED_NAME, 0o700);
+            if let Ok(ours) = root.open_at(RESERVED_NAME, Open::Directory) {
+                let _ = ours.make_directory(b"cookies", 0o700);
+            }
         }
         let config = WatchPathConfig::new(RecursiveMode::NonRecursive);
         if let Err(error) = self.watcher.watch_with(&self.base.join(COOKIES), config) {

@@ -34,6 +34,7 @@ mod replica_commit;
 mod replica_hostile;
 mod replica_publish;
 mod replica_race;
+mod replica_room;
 mod replica_root;
 mod replica_salvage;
 mod replica_stage;

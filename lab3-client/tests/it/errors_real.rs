@@ -1,5 +1,6 @@
 //! File systems that are really full, at either side, in bytes or in names: what waits says why,
-//! nothing partial is to be seen, and when there is room again all goes on by itself.
+//! nothing partial is to be seen, and when there is room again all goes on by itself. And what is
+//! to stay free of them stays free, whatever the other side sends.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -19,8 +20,8 @@ struct Small {
 }
 
 impl Small {
-    /// `None` when that cannot be had; then somebody is told.
-    fn mounted(test: &str, side: Side, options: &str) -> Option<Small> {
+    /// `None` when that cannot be had; then somebody is told. So many MiB are to stay free.
+    fn mounted(test: &str, side: Side, options: &str, min_free: u32) -> Option<Small> {
         if !is_root() {
             skip(test, "needs root");
             return None;
@@ -34,8 +35,19 @@ impl Small {
             return None;
         }
         let mut small = Small { system, root };
+        for options in [&mut small.system.options_a, &mut small.system.options_b] {
+            options.extend(["--min-free".into(), min_free.to_string()]);
+        }
         small.system.start();
         Some(small)
+    }
+
+    /// What is free, in KiB.
+    fn free(&self) -> u64 {
+        let mut df = Command::new("df");
+        let shown = df.args(["--output=avail"]).arg(&self.root).output().expect("df runs");
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        shown.lines().last().and_then(|free| free.trim().parse().ok()).expect("a number")
     }
 
     /// Nothing fits any more, but for so many bytes.
@@ -101,7 +113,7 @@ fn nothing_is_partial(root: &Path, written: &[&[u8]]) {
 fn without_room_a_file_waits_and_with_room_again_it_arrives() {
     let test = "without_room_a_file_waits_and_with_room_again_it_arrives";
     for side in Side::BOTH {
-        let Some(small) = Small::mounted(test, side, "size=16m") else { return };
+        let Some(small) = Small::mounted(test, side, "size=16m", 0) else { return };
         let (here, there) = (small.system.root(side), small.system.root(side.other()));
         put(there, "f", "old");
         small.system.agree();
@@ -127,7 +139,7 @@ fn without_room_a_file_waits_and_with_room_again_it_arrives() {
 fn without_any_room_nothing_is_lost_and_with_room_again_all_goes_on() {
     let test = "without_any_room_nothing_is_lost_and_with_room_again_all_goes_on";
     for side in Side::BOTH {
-        let Some(small) = Small::mounted(test, side, "size=16m") else { return };
+        let Some(small) = Small::mounted(test, side, "size=16m", 0) else { return };
         let (here, there) = (small.system.root(side), small.system.root(side.other()));
         for name in ["edited", "removed", "renamed"] {
             put(there, name, "old");
@@ -154,7 +166,7 @@ fn without_any_room_nothing_is_lost_and_with_room_again_all_goes_on() {
 fn without_a_free_inode_a_file_waits_until_there_is_one() {
     let test = "without_a_free_inode_a_file_waits_until_there_is_one";
     for side in Side::BOTH {
-        let Some(small) = Small::mounted(test, side, "size=16m,nr_inodes=400") else { return };
+        let Some(small) = Small::mounted(test, side, "size=16m,nr_inodes=400", 0) else { return };
         let (here, there) = (small.system.root(side), small.system.root(side.other()));
         put(there, "f", "old");
         small.system.agree();
@@ -173,5 +185,61 @@ fn without_a_free_inode_a_file_waits_until_there_is_one() {
         small.goes_on();
         assert_eq!(text(here, "f").as_deref(), Some("new"));
         assert_eq!(text(here, "g").as_deref(), Some("new, too"));
+    }
+}
+
+/// What the other side sends does not take what is to stay free: it waits, and says what to do;
+/// deletions, holes and what fits go on, and with room again all does, by itself.
+#[test]
+fn what_is_to_stay_free_stays_free_whatever_the_other_side_sends() {
+    const SPARED: u64 = 16;
+    let test = "what_is_to_stay_free_stays_free_whatever_the_other_side_sends";
+    for side in Side::BOTH {
+        let Some(small) = Small::mounted(test, side, "size=48m", SPARED as u32) else { return };
+        let (here, there) = (small.system.root(side), small.system.root(side.other()));
+        put(there, "removed", "old");
+        put(there, "locked", "old");
+        small.system.agree();
+        small.system.ok(&["-lock", "locked"]);
+        small.fill((SPARED as usize + 6) << 20);
+        // Of a file that is nothing but a hole no size counts.
+        File::create(there.join("hole")).and_then(|hole| hole.set_len(200 << 20)).expect("made");
+        let is_there = || fs::metadata(here.join("hole")).is_ok_and(|m| m.len() == 200 << 20);
+        until("holes take no room", is_there);
+        // Of all else there is more than there is room for, in small files and in a large one.
+        for n in 0..200 {
+            put(there, format!("many/{n}"), vec![7; 40_000]);
+        }
+        let big = vec![7; 30 << 20];
+        put(there, "big", &big);
+        small.says("are to stay free");
+        small.says("make room there, or see `--min-free`");
+        until("the path itself says why", || {
+            let why = small.system.ok(&["status", "big"]);
+            why.contains(&format!("failed at {side}")) && why.contains(" MiB left, and ")
+        });
+        if side == Side::A {
+            put(there, "locked", vec![8; 4 << 20]);
+            small.says("cannot be held at A");
+        }
+        // The store and the journal grow, too, but not by much.
+        let least = SPARED * 1024 - 2048;
+        assert!(small.free() > least, "{} KiB are free", small.free());
+        fs::remove_file(there.join("removed")).expect("removed");
+        until("a deletion goes on", || !here.join("removed").exists());
+        put(here, "mine", "small");
+        until("the other direction goes on", || text(there, "mine").is_some());
+        assert!(small.free() > least, "{} KiB are free", small.free());
+        assert!(!here.join("big").exists() && small.system.held(&["locked"]).is_empty());
+        small.empty();
+        fs::remove_file(there.join("big")).expect("removed");
+        put(there, "big", &big[..8 << 20]);
+        if side == Side::A {
+            until("it is held", || small.system.held(&["locked"]).len() == 1);
+        }
+        small.system.ok(&["-unlock", "locked"]);
+        small.goes_on();
+        assert!(fs::read(here.join("big")).expect("it is there") == big[..8 << 20]);
+        assert_eq!(fs::read_dir(here.join("many")).expect("a directory").count(), 200);
     }
 }

@@ -226,6 +226,7 @@ fn a_pending_directory_that_takes_no_more_says_so_and_loses_nothing() {
     let mount = if is_root() { Mount::tmpfs(&state.join("pending"), "4m") } else { None };
     let Some(mount) = mount else { return skip("a full pending directory", "it takes root") };
     system.options_a = vec!["--state-dir".into(), state.display().to_string()];
+    system.options_a.extend(["--min-free".into(), "0".into()]);
     system.start();
     for name in ["f", "g", "h"] {
         put(&system.a, name, "old");

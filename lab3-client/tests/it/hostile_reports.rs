@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use common::change::Outcome;
 use common::entry::Entry;
 use common::problem::{Problem, ProblemKind};
+use common::replica::place::Place;
 use common::side::Side;
 use common::wire::message::{
     Condition, Give, Given, Hello, Observation, Order, OrderId, PeerMessage, ReplicaId, Report,
@@ -323,4 +324,30 @@ fn the_largest_message_is_taken_and_a_larger_one_is_not() {
     system.lab3(&["-unlock", "f"]);
     until("the link is made anew", || b.connections() > 1);
     is_well(&mut system, Side::A);
+}
+
+/// A server B that says that its directory is A's, or in it, or around it, is refused in words,
+/// again and again, and A goes on serving its clients.
+#[test]
+fn a_b_that_says_it_lies_in_the_directory_of_a_stops_nobody() {
+    for (there, how) in [("tree", "is"), ("tree/inner", "holds"), ("", "lies inside")] {
+        let mut system = System::new();
+        let root = system.dir.path().join("around/tree");
+        fs::create_dir_all(root.join("inner")).expect("directories");
+        system.a = root;
+        put(&system.a, "mine", "x");
+        let told = Place::of(&system.dir.path().join("around").join(there)).expect("a place");
+        let hello =
+            Hello { features: vec![told.feature()], ..Hello::new(Role::Agent, Some(ReplicaId(9))) };
+        let b = FakeB::saying(&mut system, hello, Vec::new(), |_, message| {
+            panic!("A goes on with it: {message:?}")
+        });
+        let why = format!("`{}` {how} the directory of the other server", system.a.display());
+        until("it is refused in words", || system.ok(&["status"]).contains(&why));
+        until("it is tried again", || b.connections() > 2);
+        system.ok(&["-lock", "mine"]);
+        put(&system.a, "more", "x");
+        assert!(system.ok(&[]).contains("more"));
+        assert!(system.server_a.as_mut().is_some_and(|a| a.has_ended().is_none()));
+    }
 }

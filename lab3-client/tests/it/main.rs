@@ -27,6 +27,7 @@ mod crowds;
 mod dice;
 mod errors;
 mod errors_real;
+mod exchanged;
 mod fake_a;
 mod fake_b;
 mod faults;

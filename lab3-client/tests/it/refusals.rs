@@ -3,6 +3,8 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,9 +12,9 @@ use common::side::Side;
 
 use crate::fake_a::Ran;
 use crate::raw::Raw;
-use crate::server::Port;
+use crate::server::{Port, binary};
 use crate::system::{System, is_root, skip};
-use crate::trees::{self, put};
+use crate::trees::{self, put, text};
 
 #[track_caller]
 fn gives_up(ran: &Ran, program: &str, words: &[&str]) {
@@ -72,21 +74,61 @@ fn a_second_server_on_one_directory_is_refused_with_the_pid_of_the_first() {
 }
 
 /// One directory for both sides, or one inside the other, would be copied into itself for ever.
+/// Both servers refuse that in words, and go on; with another directory they are joined.
 #[test]
 fn a_directory_is_not_synchronized_with_itself_or_what_is_in_it() {
-    for (a, b) in [("a", "a"), ("a", "a/inner"), ("b/inner", "b")] {
+    let cases =
+        [("a", "a/inner", "holds", "lies inside"), ("b/inner", "b", "lies inside", "holds")];
+    for (a, b, of_a, of_b) in cases {
         let mut system = System::new();
+        let right = system.dir.path().join("elsewhere");
+        fs::create_dir(&right).expect("a directory");
         put(&system.dir.path().join(a), "f", "x");
         (system.a, system.b) = (system.dir.path().join(a), system.dir.path().join(b));
         fs::create_dir_all(&system.b).expect("a directory");
+        let words = |root: &Path, how: &str| {
+            let root = root.display();
+            format!("`{root}` {how} the directory of the other server: give one of the two another")
+        };
+        gives_up(&system.fails(up(&system)), "lab3", &[&words(&system.a, of_a)]);
         system.start_b();
-        let name = system.a.display().to_string();
-        gives_up(&system.fails(system.command_a()), "server-a", &[&name]);
+        system.start_a();
+        let why = words(&system.b, of_b);
+        crate::server::until("the status says it", || {
+            system.json(&["status"])["b_reason"].as_str().is_some_and(|said| said.contains(&why))
+        });
+        assert!(system.ok(&["status"]).contains(&why));
+        system.server(Side::B).says(&why);
+        // A goes on with what does not need B.
         put(&system.a, "g", "x");
+        system.ok(&["-lock", "g"]);
         for path in ["a/inner/f", "a/inner/g", "b/f", "b/g"] {
             assert!(!system.dir.path().join(path).exists(), "{path}");
         }
+        system.stop(&[Side::B]);
+        system.b = right;
+        system.start_b();
+        if a == "a" {
+            // What stood inside is a directory like any other, but for what is ours in it.
+            system.ok(&["-unlock", "g"]);
+            crate::server::until("they are joined", || text(&system.b, "g").is_some());
+        } else {
+            system.agree_on(&[("f", "x"), ("g", "x")]);
+        }
     }
+    // The same directory has one server at most.
+    let mut system = System::started();
+    system.b = system.a.clone();
+    gives_up(&system.fails(system.command_b()), "server-b", &["in use"]);
+    gives_up(&system.fails(up(&system)), "lab3", &["is the directory of the other server, too"]);
+}
+
+/// Both servers in one process, on these directories.
+fn up(system: &System) -> Command {
+    let mut command = Command::new(binary("lab3"));
+    command.arg("up").arg(&system.a).arg(&system.b).args(["--listen", "127.0.0.1:0"]);
+    system.at_home(&mut command, &system.people.place("up"));
+    command
 }
 
 /// A port that another process has is named.

@@ -10,13 +10,13 @@ pub mod search;
 pub mod segments;
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use common::path::RelPath;
+use common::replica::kept::{Kept, shown};
 use common::time::Timestamp;
 use common::wire::client::Answer;
 use common::wire::log::{Happened, LogQuery, LogRow};
@@ -71,14 +71,14 @@ struct Writer {
 
 /// Starts the journal's threads. They end when nobody can tell it more and all is written.
 pub(crate) fn start(
-    dir: &Path,
+    dir: Kept,
     terms: Terms,
     desk: Arc<Desk>,
     mail: Sender<Mail>,
 ) -> io::Result<(Journal, JoinHandle<()>)> {
-    let (segments, found) = match Segments::open(dir, terms) {
+    let (segments, found) = match Segments::open(dir.clone(), terms) {
         Ok((segments, found)) => (Ok(segments), found),
-        Err(cause) => (Err(format!("cannot use `{}`: {cause}", dir.display())), None),
+        Err(cause) => (Err(format!("cannot use `{}`: {cause}", shown(&dir).display())), None),
     };
     if let Some(why) = &found {
         warn!(%why, "the journal:");

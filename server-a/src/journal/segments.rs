@@ -10,6 +10,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use common::replica::kept::{Kept, shown};
 use common::wire::log::{LogPart, LogQuery, LogRow};
 
 use super::search::Search;
@@ -33,7 +34,7 @@ pub struct Terms {
 /// The journal's files, opened to be appended to.
 #[derive(Debug)]
 pub struct Segments {
-    dir: PathBuf,
+    dir: Kept,
     terms: Terms,
     /// The files, oldest first: the place of the first row, and the length.
     files: Vec<(u64, u64)>,
@@ -44,19 +45,20 @@ pub struct Segments {
 /// A part of the journal as it was at one moment, to be read without holding it up.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    dir: PathBuf,
+    dir: Kept,
     files: Vec<(u64, u64)>,
 }
 
 impl Segments {
     /// Opens a journal, and makes it when there is none. Answers what was wrong with it, too.
-    pub fn open(dir: &Path, terms: Terms) -> io::Result<(Segments, Option<String>)> {
-        match DirBuilder::new().mode(0o700).create(dir) {
+    pub fn open(dir: impl Into<Kept>, terms: Terms) -> io::Result<(Segments, Option<String>)> {
+        let dir = dir.into();
+        match DirBuilder::new().mode(0o700).create(&*dir) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
         let mut files = Vec::new();
-        for entry in fs::read_dir(dir)? {
+        for entry in fs::read_dir(&*dir)? {
             let entry = entry?;
             if let Some(first) = place(&entry.file_name().to_string_lossy()) {
                 files.push((first, entry.metadata()?.len()));
@@ -64,7 +66,6 @@ impl Segments {
         }
         files.sort_unstable();
         let next_seq = files.last().map_or(1, |(first, _)| *first);
-        let dir = dir.to_path_buf();
         let mut segments = Segments { dir, terms, files, last: None, next_seq };
         let problem = segments.mend()?;
         Ok((segments, problem))
@@ -77,7 +78,8 @@ impl Segments {
         let parsed = frame::parse::<LogRow>(HEADER, &fs::read(&path)?);
         if parsed.foreign {
             self.next_seq = first + (1 << 32);
-            let name = path.display();
+            let name = shown(&path);
+            let name = name.display();
             return Ok(Some(format!("`{name}` has another format; it is left alone")));
         }
         if let Some(row) = parsed.rows.last() {
@@ -147,7 +149,7 @@ impl Segments {
             return Err(error);
         }
         if self.terms.durable {
-            File::open(&self.dir)?.sync_all()?;
+            File::open(&*self.dir)?.sync_all()?;
         }
         self.last = Some(file);
         self.files.retain(|(first, _)| *first != self.next_seq);
@@ -176,7 +178,7 @@ impl Snapshot {
     /// Nothing.
     #[must_use]
     pub fn empty() -> Snapshot {
-        Snapshot { dir: PathBuf::new(), files: Vec::new() }
+        Snapshot { dir: Kept::default(), files: Vec::new() }
     }
 
     /// Finds what a query asks for. `newer` are rows that are not in the files yet.
@@ -191,7 +193,7 @@ impl Snapshot {
             }
             match self.read(first, length) {
                 Ok(parsed) => {
-                    let name = path_of(&self.dir, first);
+                    let name = shown(&path_of(&self.dir, first));
                     if parsed.foreign || parsed.damaged > 0 {
                         problems.push(format!("`{}` is damaged", name.display()));
                     }

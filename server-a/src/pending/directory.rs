@@ -17,6 +17,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::digest::Hasher;
 use common::limits::PIECE_BYTES_MAX;
+use common::replica::kept::{Kept, shown};
+use common::replica::room::{Room, Spared};
 
 use super::header::{self, HeaderError};
 use super::queue::HeldEdit;
@@ -24,8 +26,9 @@ use super::queue::HeldEdit;
 /// The pending directory of one replica. Any thread may put and discard.
 #[derive(Debug)]
 pub struct PendingDirectory {
-    dir: PathBuf,
+    dir: Kept,
     places: Mutex<Places>,
+    room: Room,
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +65,7 @@ pub struct PendingProblem {
 #[derive(Debug, thiserror::Error)]
 pub enum PendingError {
     /// The directory is missing, cannot be listed or cannot be written.
-    #[error("cannot use the pending directory `{}`", path.display())]
+    #[error("cannot use the pending directory `{}`", shown(path).display())]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -70,7 +73,7 @@ pub enum PendingError {
         source: io::Error,
     },
     /// A held edit cannot be read, for a reason that is not its content.
-    #[error("cannot read the held edit `{}`", path.display())]
+    #[error("cannot read the held edit `{}`", shown(path).display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -78,7 +81,7 @@ pub enum PendingError {
         source: io::Error,
     },
     /// A held edit is not what was written.
-    #[error("the held edit `{}` is damaged", path.display())]
+    #[error("the held edit `{}` is damaged", shown(path).display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -87,7 +90,7 @@ pub enum PendingError {
     },
     /// A newer program wrote a held edit; nothing was touched.
     #[error("the held edit `{}` has format {found}, which this program does not know",
-        path.display())]
+        shown(path).display())]
     Newer {
         /// The file.
         path: PathBuf,
@@ -95,7 +98,7 @@ pub enum PendingError {
         found: u32,
     },
     /// A held edit cannot be written or discarded.
-    #[error("cannot write `{}`", path.display())]
+    #[error("cannot write `{}`", shown(path).display())]
     Write {
         /// The file.
         path: PathBuf,
@@ -136,7 +139,9 @@ impl PendingDirectory {
 
     /// Opens the directory and lists what it holds. No place below `floor` is given out again, even
     /// when nothing here tells that it was used.
-    pub fn open(dir: &Path, floor: u64) -> Result<OpenedPending, PendingError> {
+    pub fn open(dir: impl Into<Kept>, floor: u64) -> Result<OpenedPending, PendingError> {
+        let kept = dir.into();
+        let dir: &Path = &kept;
         let failed = |source| PendingError::Directory { path: dir.to_owned(), source };
         let names = Names::list(dir).map_err(failed)?;
         let mut edits = Vec::new();
@@ -172,11 +177,20 @@ impl PendingDirectory {
         let next_seq = names.used.max(floor).max(1);
         let live = edits.iter().map(|edit| edit.seq).collect();
         let places = Mutex::new(Places { live, marker: names.marker });
-        let directory = PendingDirectory { dir: dir.to_owned(), places };
+        let room = Room::boundless();
+        let directory = PendingDirectory { dir: kept.clone(), places, room };
         // A place that only a `.bad` file or the floor remembers may lose that witness.
         directory.mark(&mut directory.places(), next_seq)?;
         flush_dir(dir).map_err(failed)?;
         Ok(OpenedPending { directory, edits, next_seq, problems })
+    }
+
+    /// The same, which holds nothing that would take what is to stay free of its disk.
+    pub fn sparing(self, spared: Spared) -> Result<PendingDirectory, PendingError> {
+        let failed = |source| PendingError::Directory { path: self.dir.to_path_buf(), source };
+        let room =
+            Room::on(File::open(&*self.dir).map_err(failed)?.into(), shown(&self.dir), spared);
+        Ok(PendingDirectory { room, ..self })
     }
 
     /// Holds an edit: durable when it returns. Reads `content` only when a file is left by the
@@ -187,6 +201,8 @@ impl PendingDirectory {
         }
         let part = self.dir.join(format!("{:020}.part", edit.seq));
         let held = held_path(&self.dir, edit.seq);
+        let room = self.room.take_whole(edit.content_bytes());
+        room.map_err(|source| PendingError::Write { path: held.clone(), source })?;
         let written = write_part(&part, edit, content).and_then(|()| {
             fs::rename(&part, &held)
                 .and_then(|()| flush_dir(&self.dir))
@@ -252,7 +268,7 @@ impl PendingDirectory {
 
     fn flush(&self) -> Result<(), PendingError> {
         flush_dir(&self.dir)
-            .map_err(|source| PendingError::Directory { path: self.dir.clone(), source })
+            .map_err(|source| PendingError::Directory { path: self.dir.to_path_buf(), source })
     }
 
     /// Makes durable that all places below `next` are used.

@@ -9,11 +9,11 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use common::change::{Operation, Witness};
 use common::replica::begun::Progress;
+use common::replica::kept::{Kept, shown};
 use tracing::warn;
 
 use super::{Trail, Underway};
@@ -62,7 +62,7 @@ impl Trail {
 
 /// Writes each step down.
 pub struct Recorder {
-    path: PathBuf,
+    path: Kept,
     header: Vec<u8>,
     file: Option<File>,
     bytes: u64,
@@ -77,12 +77,13 @@ impl Recorder {
     /// Opens the file of this life, or begins it; answers what was under way. What had begun is
     /// decided by `took_effect`, and that is written down.
     pub fn open(
-        path: &Path,
+        path: impl Into<Kept>,
         life: u64,
         took_effect: impl Fn(&Operation, &Witness) -> bool,
     ) -> io::Result<(Recorder, Underway)> {
+        let path = path.into();
         let header = format!("lab3 underway 1 {life:016x}\n").into_bytes();
-        let bytes = match fs::read(path) {
+        let bytes = match fs::read(&*path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             read => read?,
         };
@@ -93,7 +94,6 @@ impl Recorder {
             found.rows.into_iter().for_each(|trail| open.note(trail));
         }
         open.decide(took_effect);
-        let path = path.to_path_buf();
         let mut recorder =
             Recorder { path, header, open, file: None, bytes: 0, renewed: 0, is_failing: false };
         recorder.renew()?;
@@ -146,7 +146,7 @@ impl Recorder {
         }
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&part)?;
         file.write_all_at(&bytes, 0)?;
-        fs::rename(&part, &self.path)?;
+        fs::rename(&part, &*self.path)?;
         self.bytes = bytes.len() as u64;
         self.renewed = self.bytes;
         self.file = Some(file);
@@ -159,10 +159,11 @@ impl Recorder {
             Some(file) => file.set_len(0),
             None => Ok(()),
         };
-        let is_emptied = emptied.or_else(|_| fs::remove_file(&self.path)).is_ok();
+        let is_emptied = emptied.or_else(|_| fs::remove_file(&*self.path)).is_ok();
         self.open = Underway::default();
         if !std::mem::replace(&mut self.is_failing, true) {
-            let path = self.path.display();
+            let path = shown(&self.path);
+            let path = path.display();
             warn!(%path, why = %error, is_emptied, "cannot remember what is under way;");
         }
     }

@@ -158,12 +158,12 @@ impl Handle {
 
     /// Writes all bytes.
     pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        all_at(bytes, offset, &mut |bytes, offset| self.write_at(bytes, offset))
+        all_at(bytes, offset, |bytes: &[u8], offset| self.write_at(bytes, offset))
     }
 
     /// Writes all bytes, and has them leave memory for the disk: for what nobody will soon read.
     pub fn pass_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        all_at(bytes, offset, &mut |bytes, offset| self.pass_at(bytes, offset))
+        all_at(bytes, offset, |bytes: &[u8], offset| self.pass_at(bytes, offset))
     }
 
     /// Reads from the beginning, with a position of its own.
@@ -176,7 +176,7 @@ impl Handle {
 fn all_at(
     mut bytes: &[u8],
     mut offset: u64,
-    write: &mut dyn FnMut(&[u8], u64) -> Result<usize, Errno>,
+    mut write: impl FnMut(&[u8], u64) -> Result<usize, Errno>,
 ) -> io::Result<()> {
     while !bytes.is_empty() {
         match write(bytes, offset) {
