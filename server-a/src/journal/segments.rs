@@ -17,7 +17,7 @@ use super::search::Search;
 use crate::frame;
 
 /// What every file of the journal begins with: what it is, and in which format.
-pub const HEADER: &[u8] = b"lab3 journal 1\n";
+pub const HEADER: &[u8] = b"lab3 journal 2\n";
 /// The journal is in so many files, about.
 const SEGMENTS: u64 = 8;
 const END: &str = ".log";

@@ -132,11 +132,11 @@ fn a_hundred_thousand_rows_keep_the_bound_and_the_newest_stay() {
 #[test]
 fn another_format_is_left_alone() {
     let (_root, dir, file) = written(2);
-    fs::write(&file, b"lab3 journal 2\nwho knows").expect("written");
+    fs::write(&file, b"lab3 journal 3\nwho knows").expect("written");
     let (mut segments, problem) = open(&dir, TERMS);
     assert!(problem.is_some_and(|why| why.contains("another format")));
     segments.append(&mut [row(Happened::Deleted, "a")]).expect("written");
-    assert_eq!(fs::read(&file).expect("read"), b"lab3 journal 2\nwho knows");
+    assert_eq!(fs::read(&file).expect("read"), b"lab3 journal 3\nwho knows");
     assert_eq!(all(&segments).len(), 1);
 }
 
