@@ -15,6 +15,9 @@ pub mod barrier;
 pub mod begun;
 mod burst;
 pub mod claim;
+mod clear;
+#[cfg(test)]
+mod clear_tests;
 pub mod commit;
 pub mod condition;
 #[cfg(test)]
@@ -63,4 +66,5 @@ pub mod stamp;
 pub mod step;
 pub mod supply;
 pub mod trash;
+mod unfold;
 pub mod watch;

@@ -100,6 +100,7 @@ impl Deep {
 
     pub(crate) fn save_scan(&mut self, side: Side) {
         let sided = &mut self.sides[side];
+        sided.place.committer.publisher.unfold(2);
         let _ = sided.place.committer.publisher.settle_left();
         let mut rows = sided.place.known.unsaved();
         keep_flushed(&sided.place.root, &mut rows);

@@ -9,6 +9,7 @@
 mod arrival;
 mod broken_links;
 mod checks;
+mod clearing;
 mod coordinator;
 mod deep;
 mod deep_gap;
