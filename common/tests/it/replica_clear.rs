@@ -21,6 +21,9 @@ use crate::replica_bench::{Bench, change, dir, done, names, path};
 
 const FILES: [&str; 4] = ["d/a", "d/b", "d/sub/c", "d/sub/in/e"];
 
+/// What a user does, in a word and in fact.
+type Deed<'d> = (&'static str, &'d dyn Fn(&Bench));
+
 /// A directory whose files have their names as content, and something beside it.
 fn bench() -> Bench {
     let bench = Bench::new();
@@ -99,7 +102,7 @@ fn it_is_unfolded_little_by_little() {
 #[test]
 fn what_a_user_did_that_nobody_had_seen_keeps_all_where_it_is() {
     let in_tree = |bench: &Bench, name: &str| bench.tree.join(name);
-    let deeds: [(&str, &dyn Fn(&Bench)); 5] = [
+    let deeds: [Deed<'_>; 5] = [
         ("edited", &|bench| fs::write(in_tree(bench, "d/sub/c"), "an edit").unwrap()),
         ("added", &|bench| fs::write(in_tree(bench, "d/sub/in/new"), "new").unwrap()),
         ("made", &|bench| fs::create_dir(in_tree(bench, "d/empty/new")).unwrap()),
