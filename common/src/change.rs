@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::entry::Entry;
+use crate::merkle::Sum;
 use crate::path::RelPath;
 use crate::problem::Problem;
 
@@ -39,6 +40,15 @@ pub enum Operation {
         /// What must be at the old name. Of a directory only the kind matters.
         before: Entry,
     },
+    /// Remove a directory with all that is in it, if that is what is known of it there.
+    Clear {
+        /// Where.
+        path: RelPath,
+        /// The directory itself.
+        before: Entry,
+        /// All that is in it.
+        below: Sum,
+    },
 }
 
 impl Operation {
@@ -48,15 +58,17 @@ impl Operation {
         match self {
             Operation::Change(change) => &change.path,
             Operation::Rename { to, .. } => to,
+            Operation::Clear { path, .. } => path,
         }
     }
 
-    /// All paths that it touches.
+    /// All paths that it touches; of a directory that goes with all that is in it, its own.
     #[must_use]
     pub fn paths(&self) -> Vec<&RelPath> {
         match self {
             Operation::Change(change) => vec![&change.path],
             Operation::Rename { from, to, .. } => vec![from, to],
+            Operation::Clear { path, .. } => vec![path],
         }
     }
 }

@@ -84,6 +84,11 @@ pub const FLUSHED_SINGLY_MAX: usize = 16;
 /// hour.
 pub const TOLD_MICROS_MAX: u64 = 3_600_000_000;
 
+/// A directory that goes with all that is in it as one has at least so many rows below it …
+pub const CLEARED_ROWS_MIN: usize = 8;
+/// … and at most so many: nothing else is carried out on its thread meanwhile.
+pub const CLEARED_ROWS_MAX: usize = 10_000;
+
 /// Changes that may be under way at one side.
 pub const CHANGES_IN_FLIGHT_MAX: usize = 1024;
 

@@ -195,6 +195,8 @@ pub fn did(side: Side, operation: &Operation) {
         Operation::Rename { from, to, .. } => {
             info!(%direction, path = %from, %to, "renamed");
         }
+        // With the names in it where they are known.
+        Operation::Clear { path, .. } => info!(%direction, %path, "deleted"),
         Operation::Change(change) => {
             let path = &change.path;
             match (&change.before, &change.after) {

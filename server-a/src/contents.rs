@@ -99,7 +99,7 @@ impl Contents {
         };
         let after = match &operation {
             Operation::Change(change) => change.after.clone(),
-            Operation::Rename { .. } => None,
+            Operation::Rename { .. } | Operation::Clear { .. } => None,
         };
         let small = after.as_ref().and_then(Entry::as_file).filter(|f| f.size <= INLINE_BYTES_MAX);
         let Some(file) = small.cloned() else {

@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow, bail};
-use common::change::{Operation, Outcome};
+use common::change::{Change, Operation, Outcome};
 use common::entry::File;
 use common::exchange::asker::Asker;
 use common::exchange::giver::Giver;
 use common::exchange::remote::Remote;
 use common::identity::Identity;
 use common::identity::trusted::Standing;
-use common::limits::{INLINE_BYTES_MAX, LOOKS_MAX, NEWS_BYTES_MAX, ORDERS_MAX};
+use common::limits::{CLEARED_ROWS_MAX, INLINE_BYTES_MAX, LOOKS_MAX, NEWS_BYTES_MAX, ORDERS_MAX};
 use common::replica::known::Reporter;
 use common::replica::service::Replica;
 use common::replica::source::{Source, SourceError, Supplier};
@@ -33,6 +33,8 @@ use tracing::{debug, info, warn};
 
 /// While more than this waits to be said, in bytes, news travel without content.
 const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Names below directories that are to go, of which it is said that they went.
+const NAMES_MAX: usize = 4 * CLEARED_ROWS_MAX;
 /// So many of the last commits that were ordered are known by their numbers.
 const ORDERED_MAX: usize = 10_000;
 
@@ -66,7 +68,7 @@ struct Inner {
     /// Which coordinator has the link, and what ends its turn.
     turn: Option<(Option<ReplicaId>, Arc<Notify>)>,
     /// What A asked for and has not heard of yet.
-    under_way: BTreeMap<OrderId, Operation>,
+    under_way: BTreeMap<OrderId, Vec<Operation>>,
     /// The last commits that A asked for over this link.
     ordered: BTreeSet<OrderId>,
 }
@@ -74,15 +76,20 @@ struct Inner {
 impl Inner {
     /// A commit is ordered; whether for the first time. Carried out twice, and at once, it would
     /// take its own work for a user's.
-    fn is_new_order(&mut self, id: OrderId, operation: &Operation) -> bool {
+    fn is_new_order(&mut self, id: OrderId, parts: Vec<Operation>) -> bool {
         if !self.ordered.insert(id) {
             return false;
         }
         if self.ordered.len() > ORDERED_MAX {
             self.ordered.pop_first();
         }
-        self.under_way.insert(id, operation.clone());
+        self.under_way.insert(id, parts);
         true
+    }
+
+    /// How many names may still be kept, so that they can be said.
+    fn room(&self) -> usize {
+        NAMES_MAX.saturating_sub(self.under_way.values().map(|parts| parts.len()).sum())
     }
 
     /// Whether no newer connection took the place of this one.
@@ -119,9 +126,9 @@ pub(crate) fn reporter(desk: Arc<Desk>) -> Reporter {
         let mut inner = desk.lock();
         match &report {
             Report::Outcome { id, outcome, .. } => {
-                let operation = inner.under_way.remove(id);
-                if let (Some(operation), Outcome::Done { .. }) = (operation, outcome) {
-                    talk::did(Side::B, &operation);
+                let parts = inner.under_way.remove(id).unwrap_or_default();
+                if matches!(outcome, Outcome::Done { .. }) {
+                    parts.iter().for_each(|part| talk::did(Side::B, part));
                 }
             }
             Report::Observed(observation) => talk::saw(Side::B, observation),
@@ -309,6 +316,16 @@ async fn wait_for_room(replica: &Replica, outgoing: &Outgoing<PeerMessage>) {
     }
 }
 
+/// What an operation is in words: of a directory that goes with all that is in it, what that is.
+/// Not under the lock of the desk, see [`take_turn`].
+fn parts(replica: &Replica, operation: &Operation, desk: &Desk) -> Vec<Operation> {
+    let Operation::Clear { path, .. } = operation else { return vec![operation.clone()] };
+    let mut below = replica.known_below(path);
+    below.truncate(desk.lock().room());
+    let gone = |path| Operation::Change(Change { path, before: None, after: None, copy: None });
+    below.into_iter().rev().chain([path.clone()]).map(gone).collect()
+}
+
 async fn hear(
     mut incoming: Incoming<PeerMessage, Channel>,
     outgoing: &Outgoing<PeerMessage>,
@@ -323,11 +340,15 @@ async fn hear(
                 if !matches!(order, Order::Commit { .. }) {
                     wait_for_room(replica, outgoing).await;
                 }
+                let parts = match &order {
+                    Order::Commit { operation, .. } => parts(replica, operation, desk),
+                    _ => Vec::new(),
+                };
                 let mut inner = desk.lock();
                 if !inner.is_turn_of(ended) {
                     bail!("a newer connection took its place");
                 }
-                if let Order::Commit { id, operation, content } = &order {
+                if let Order::Commit { id, content, .. } = &order {
                     if inner.under_way.len() >= ORDERS_MAX {
                         bail!("it orders more than may be under way");
                     }
@@ -337,7 +358,7 @@ async fn hear(
                         bail!("it sends content that is too large for an order");
                     }
                     // RACE: queued before a newer connection can have taken the place of this one.
-                    if inner.is_new_order(*id, operation) {
+                    if inner.is_new_order(*id, parts) {
                         replica.order(order);
                     }
                     continue;

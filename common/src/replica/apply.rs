@@ -8,6 +8,7 @@ use crate::change::{Change, Outcome};
 use crate::entry::{self, Entry, same};
 use crate::path::RelPath;
 use crate::problem::{Problem, ProblemKind};
+use crate::replica::clear::Rows;
 use crate::replica::commit::Committer;
 use crate::replica::disk::Handle;
 use crate::replica::examine::{Seen, examine};
@@ -32,6 +33,8 @@ pub(super) enum Plan {
     RemoveDirectory,
     Metadata(Stamp),
     Rename,
+    /// A directory goes with all that is in it.
+    Clear(Rows),
     Over(Answer),
 }
 

@@ -6,6 +6,8 @@
 //! is discarded instead, that is said first. At the next start, before recovery touches `stage/`,
 //! what is not in its place any more has taken effect.
 
+use std::io;
+
 use crate::change::{Change, Operation, Witness};
 use crate::entry::Entry;
 use crate::path::RelPath;
@@ -46,6 +48,11 @@ pub(super) fn witness(plan: &Plan, staged: Option<&Staged>) -> Option<Witness> {
         (Plan::Remove(stamp) | Plan::Metadata(stamp), None) => {
             Some(Witness::Standing { inode: stamp.ino })
         }
+        // It stays itself in the trash, until long after that was said.
+        (Plan::Clear(rows), None) => {
+            let (_, top) = rows.first_key_value()?;
+            Some(Witness::Standing { inode: top.stamp.ino })
+        }
         (Plan::Rename, None) => Some(Witness::Named),
         _ => None,
     }
@@ -62,6 +69,12 @@ impl Publisher {
             }
             (Witness::Standing { inode }, Operation::Change(change)) => {
                 self.at(&change.path).is_ok_and(|now| is_over(change, *inode, now.as_ref()))
+            }
+            // What lies in `stage/` still returns to its name.
+            (Witness::Standing { inode }, Operation::Clear { path, .. }) => {
+                let is_it = |now: Option<Stamp>| now.is_some_and(|now| now.ino == *inode);
+                self.at(path).is_ok_and(|now| !is_it(now))
+                    && self.is_staged(*inode).is_ok_and(|staged| !staged)
             }
             // If its user freed it, he did so with what was to have another name.
             (Witness::Named, Operation::Rename { from, .. }) => {
@@ -100,6 +113,16 @@ impl Publisher {
             }
             read => read.is_ok(),
         }
+    }
+
+    /// Whether an inode lies in `stage/`.
+    fn is_staged(&self, inode: u64) -> io::Result<bool> {
+        for name in self.stage.names()? {
+            if stat_at(self.stage.handle(), &name)?.is_some_and(|stamp| stamp.ino == inode) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn at(&self, path: &RelPath) -> Result<Option<Stamp>, StepError> {

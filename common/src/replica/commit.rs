@@ -98,7 +98,7 @@ impl Committer {
     /// Carries out operations that do not touch each other, and reports an outcome for each.
     pub fn commit_all(&self, jobs: Vec<Job>) {
         ignore_sigio();
-        let paths: Vec<&RelPath> = jobs.iter().flat_map(|job| paths(&job.operation)).collect();
+        let paths: Vec<&RelPath> = jobs.iter().flat_map(|job| job.operation.paths()).collect();
         self.known.begin(&paths);
         let each = jobs.iter().filter(|job| job.content != Content::None).count() <= FLUSHES_MAX;
         let strict = self.durability == Durability::Strict;
@@ -151,8 +151,16 @@ impl Committer {
     }
 
     fn prepare(&self, job: &Job, flush: Flush) -> State {
-        let Operation::Change(change) = &job.operation else {
-            return State::Ready(Plan::Rename, None);
+        let change = match &job.operation {
+            Operation::Change(change) => change,
+            Operation::Rename { .. } => return State::Ready(Plan::Rename, None),
+            Operation::Clear { path, before, below } => {
+                return match self.plan_clear(path, before, below) {
+                    Ok(Plan::Over(answer)) => State::Over(answer),
+                    Ok(plan) => State::Ready(plan, None),
+                    Err(e) => State::Over(Answer::failed(&e)),
+                };
+            }
         };
         let after = change.after.as_ref().map(plain);
         let plan = match self.plan(&change.path, change.before.as_ref(), after.as_ref()) {
@@ -197,9 +205,11 @@ impl Committer {
             State::Ready(plan, staged) => (plan, staged),
             State::Over(answer) => return answer,
         };
-        let answer = match &job.operation {
-            Operation::Change(change) => self.apply(change, plan, staged.as_ref()),
-            Operation::Rename { from, to, before } => self.rename(from, to, before),
+        let answer = match (&job.operation, plan) {
+            (Operation::Change(change), plan) => self.apply(change, plan, staged.as_ref()),
+            (Operation::Rename { from, to, before }, _) => self.rename(from, to, before),
+            (Operation::Clear { path, .. }, Plan::Clear(rows)) => self.clear(path, rows),
+            (Operation::Clear { .. }, _) => Ok(Answer::of(Outcome::Busy)),
         };
         let mut answer = answer.unwrap_or_else(|e| Answer::failed(&e));
         if let Some(staged) = staged.filter(|_| !answer.published) {
@@ -222,14 +232,14 @@ impl Committer {
             outcome = Outcome::Failed(e.problem());
             left.clear();
             renamed = false;
-            again.extend(paths(&job.operation).into_iter().cloned());
+            again.extend(job.operation.paths().into_iter().cloned());
         }
         let renamed = match &job.operation {
             Operation::Rename { from, to, .. } if renamed => Some((from, to)),
             _ => None,
         };
         let report = Report::Outcome { id: job.id, outcome, spent: Some(spent) };
-        self.known.finish(&paths(&job.operation), renamed, left, report);
+        self.known.finish(&job.operation.paths(), renamed, left, report);
         again.into_iter().for_each(|path| (self.dirty)(path));
     }
 
@@ -297,12 +307,5 @@ impl Answer {
     pub(super) fn touching(mut self, dir: Handle) -> Answer {
         self.touched.push(dir);
         self
-    }
-}
-
-fn paths(operation: &Operation) -> Vec<&RelPath> {
-    match operation {
-        Operation::Change(change) => vec![&change.path],
-        Operation::Rename { from, to, .. } => vec![from, to],
     }
 }

@@ -33,7 +33,7 @@ const EDIT: &[u8] = b"a user's edit";
 /// Without exchange and noreplace, so that the fallbacks are walked through.
 const BARE: Abilities = Abilities { exchange: false, noreplace: false, lease: true };
 
-struct Nowhere;
+pub(super) struct Nowhere;
 
 impl Supplier for Nowhere {
     fn source(&self, _: &Content, _: &File) -> Result<Box<dyn Source>, SourceError> {
@@ -52,7 +52,7 @@ fn f() -> RelPath {
     RelPath::new("f").expect("a path")
 }
 
-fn open(tree: &Path) -> (Claim, Publisher) {
+pub(super) fn open(tree: &Path) -> (Claim, Publisher) {
     let root = Arc::new(Root::open(tree).unwrap());
     let claim = Claim::take(&root, Terms::default()).unwrap();
     let publisher = Publisher::open(root, &claim, Side::A, Keep::default()).unwrap();

@@ -44,7 +44,7 @@ pub(super) enum Settled {
 }
 
 /// The lease under which a file was judged, where there are leases.
-type Guard<'f> = Option<Lease<'f>>;
+pub(super) type Guard<'f> = Option<Lease<'f>>;
 
 impl Publisher {
     /// Judges what lies under a name in `stage/` and brings it where it belongs. `home` is the
@@ -154,7 +154,7 @@ impl Publisher {
 
     /// Whether a file has the content that was expected and nobody is about to change it. `None`
     /// when not.
-    fn judge<'f>(
+    pub(super) fn judge<'f>(
         &self,
         file: &'f Handle,
         digest: Digest,

@@ -8,6 +8,7 @@
 
 pub mod carry;
 mod told;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};

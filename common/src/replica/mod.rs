@@ -16,6 +16,9 @@ pub mod begun;
 mod beside;
 mod burst;
 pub mod claim;
+mod clear;
+#[cfg(test)]
+mod clear_tests;
 pub mod commit;
 pub mod condition;
 #[cfg(test)]
@@ -66,4 +69,5 @@ pub mod stamp;
 pub mod step;
 pub mod supply;
 pub mod trash;
+mod unfold;
 pub mod watch;

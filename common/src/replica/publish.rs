@@ -26,6 +26,7 @@ use crate::replica::stage::{Stage, Staged};
 use crate::replica::stamp::Stamp;
 use crate::replica::step::{Step, StepError};
 use crate::replica::trash::{Keep, Trash};
+use crate::replica::unfold::Folds;
 use crate::side::Side;
 
 /// Moves things between the tree, `stage/` and `trash/` of one replica.
@@ -43,6 +44,8 @@ pub struct Publisher {
     pub side: Side,
     /// What is in `stage/` though it belongs elsewhere, and why.
     pub(super) left: Mutex<BTreeMap<Vec<u8>, String>>,
+    /// What is in the trash and cannot be listed yet.
+    pub(super) folds: Folds,
 }
 
 /// A name in an open directory.
@@ -111,7 +114,15 @@ impl Publisher {
         abilities: Abilities,
         side: Side,
     ) -> Publisher {
-        Publisher { root, stage, trash, abilities, side, left: Mutex::default() }
+        Publisher {
+            root,
+            stage,
+            trash,
+            abilities,
+            side,
+            left: Mutex::default(),
+            folds: Folds::default(),
+        }
     }
 
     /// The same, which takes in nothing for which there is no room.
@@ -262,7 +273,7 @@ impl Publisher {
 
     /// Moves something out of the tree to a name in `stage/` that is ours alone: nothing can be
     /// there, so one rename does it, and takes whatever has the old name in that moment.
-    fn take_out(&self, from: (&Handle, &[u8]), name: &[u8]) -> Result<(), Errno> {
+    pub(super) fn take_out(&self, from: (&Handle, &[u8]), name: &[u8]) -> Result<(), Errno> {
         let stage = self.stage.handle();
         let once = || from.0.rename(from.1, stage, name, RenameFlags::empty());
         movable(from, || writable(from.0, once))
@@ -429,7 +440,10 @@ pub(super) fn writable<T>(
 
 /// Runs a step that moves something; a directory that we may not write cannot be moved to another
 /// parent, so it is made writable for the moment.
-fn movable(from: (&Handle, &[u8]), act: impl Fn() -> Result<(), Errno>) -> Result<(), Errno> {
+pub(super) fn movable(
+    from: (&Handle, &[u8]),
+    act: impl Fn() -> Result<(), Errno>,
+) -> Result<(), Errno> {
     match act() {
         Err(Errno::ACCESS) => {
             let dir = from.0.open_at(from.1, Open::Directory).or(Err(Errno::ACCESS))?;

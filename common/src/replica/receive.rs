@@ -117,6 +117,7 @@ impl Committer {
                 Err(_) => Err(NotReceived::Moved),
             },
             Content::Trash => {
+                self.publisher.unfold(usize::MAX);
                 let found = self.publisher.trash.find(file.digest).step("look into the trash")?;
                 copy(staged, file, &found.ok_or(NotReceived::Moved)?)
             }

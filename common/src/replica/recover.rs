@@ -10,6 +10,7 @@ use std::sync::PoisonError;
 use rustix::fs::RenameFlags;
 
 use crate::digest::Digest;
+use crate::entry::Kind;
 use crate::path::RelPath;
 use crate::replica::disk::Handle;
 use crate::replica::displaced::Settled;
@@ -125,11 +126,14 @@ impl Publisher {
         let record = name_for(name);
         let found = self.trash.reunite((self.stage.handle(), &record), intent.before);
         let found = found.step("bring the record of an old version to the trash")?;
+        if found && intent.before.kind == Kind::Dir {
+            self.folds.add(name.to_vec(), None);
+        }
         Ok(found.then_some(Recovered::Trashed(intent.path)))
     }
 
     /// A directory was displaced that holds something: the new version leaves its place again.
-    fn return_directory(
+    pub(super) fn return_directory(
         &self,
         intent: &Intent,
         name: &[u8],

@@ -126,7 +126,7 @@ impl Root {
     pub fn directory(&self, path: Option<&RelPath>) -> io::Result<Handle> {
         match path {
             None => Ok(self.dir.open_at(b".", Open::Directory)?),
-            Some(path) => Ok(walk(self.handle(), path.as_bytes(), Open::Directory)?),
+            Some(path) => Ok(open_below(self.handle(), path.as_bytes(), Open::Directory)?),
         }
     }
 
@@ -139,8 +139,8 @@ impl Root {
             return Ok((self.dir.clone(), name));
         }
         let above = &whole[..whole.len() - name.len() - 1];
-        let dir = match walk(self.handle(), above, Open::Directory) {
-            Err(Errno::ACCESS) => walk(self.handle(), above, Open::Passage)?,
+        let dir = match open_below(self.handle(), above, Open::Directory) {
+            Err(Errno::ACCESS) => open_below(self.handle(), above, Open::Passage)?,
             other => other?,
         };
         Ok((dir, name))
@@ -188,7 +188,7 @@ impl Root {
                  or start the server again"
             ));
         }
-        match walk(self.handle(), &[RESERVED_NAME, b"/id"].concat(), Open::Mark) {
+        match open_below(self.handle(), &[RESERVED_NAME, b"/id"].concat(), Open::Mark) {
             Ok(_) => Ok(()),
             Err(Errno::NOENT | Errno::NOTDIR) => {
                 Err(format!("`{path}` has lost its `.lab3/id`, which marks it as ours"))
@@ -242,7 +242,7 @@ pub fn stamp_of(stat: &Stat) -> Stamp {
 }
 
 /// Opens a path of any length below a handle.
-fn walk(start: &Handle, path: &[u8], how: Open) -> Result<Handle, Errno> {
+pub(super) fn open_below(start: &Handle, path: &[u8], how: Open) -> Result<Handle, Errno> {
     let mut rest = path;
     let mut reached: Option<Handle> = None;
     while rest.len() > STEP_BYTES_MAX {

@@ -36,7 +36,7 @@ impl Salvage {
     pub fn start(known: Arc<Known>, publisher: Arc<Publisher>) -> io::Result<Salvage> {
         let (ask, asked) = channel();
         let thread = Builder::new().name("salvage".into());
-        let thread = thread.spawn(move || run(&known, &publisher.trash, &asked))?;
+        let thread = thread.spawn(move || run(&known, &publisher, &asked))?;
         Ok(Salvage { inner: Mutex::new(Some((ask, thread))) })
     }
 
@@ -69,8 +69,10 @@ impl Salvage {
     }
 }
 
-fn run(known: &Known, trash: &Trash, asked: &Receiver<Asked>) {
+fn run(known: &Known, publisher: &Publisher, asked: &Receiver<Asked>) {
+    let trash = &publisher.trash;
     while let Ok((question, _place)) = asked.recv() {
+        publisher.unfold(usize::MAX);
         match question {
             Question::List(id, below) => {
                 list(trash, id, below.as_ref()).into_iter().for_each(|part| known.answer(part));

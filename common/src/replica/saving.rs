@@ -18,6 +18,8 @@ use crate::time::Timestamp;
 
 const SAVE_EVERY: Duration = Duration::from_secs(3);
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
+/// Files of removed directories that get a name of their own in the trash in one round.
+const UNFOLDED_AT_ONCE: usize = 1000;
 /// After so many rows the heap may have much that nobody needs any more.
 const ROWS_MUCH: usize = 1000;
 /// … and so many times nothing was to be saved before it is asked.
@@ -59,6 +61,7 @@ fn run(known: &Known, store: &Store, publisher: &Publisher, stopped: &Receiver<(
     loop {
         if pruned.is_none_or(|then| then.elapsed() >= PRUNE_EVERY) {
             pruned = Some(Instant::now());
+            publisher.unfold(usize::MAX);
             if let Err(error) = publisher.trash.prune(Timestamp::now()) {
                 tracing::warn!(why = %error, "cannot prune the trash");
             }
@@ -67,6 +70,7 @@ fn run(known: &Known, store: &Store, publisher: &Publisher, stopped: &Receiver<(
             Err(RecvTimeoutError::Timeout) => false,
             Ok(()) | Err(RecvTimeoutError::Disconnected) => true,
         };
+        publisher.unfold(UNFOLDED_AT_ONCE);
         let left = publisher.settle_left();
         *known.unsettled.lock().unwrap_or_else(PoisonError::into_inner) = left;
         let mut rows = known.unsaved();

@@ -262,6 +262,11 @@ impl Replica {
         &self.claim
     }
 
+    /// The paths below a path that are known.
+    pub fn known_below(&self, path: &RelPath) -> Vec<RelPath> {
+        self.known.below(path)
+    }
+
     /// What is remembered of it.
     pub fn store(&self) -> &Store {
         &self.store

@@ -16,12 +16,14 @@ use std::time::Duration;
 use rustix::fs::RenameFlags;
 
 use crate::digest::Digest;
+use crate::entry::Kind;
 use crate::path::RelPath;
 use crate::replica::disk::Handle;
 use crate::replica::examine::{Seen, examine};
 use crate::replica::failpoint::reach;
-use crate::replica::intent::{Identity, Intent, Verb};
+use crate::replica::intent::{Identity, Intent, SUFFIX, Verb};
 use crate::replica::note;
+use crate::replica::publish::{movable, writable};
 use crate::replica::root::{open_file_at, stat_at};
 use crate::replica::stamp::Stamp;
 use crate::replica::step::{Step, StepError};
@@ -112,21 +114,69 @@ impl Trash {
         reason: Reason,
         digest: Digest,
     ) -> Result<String, StepError> {
-        let (id, now) = self.fresh_id();
-        let about = about_name(&id);
+        self.put_of((from, path), reason, digest, Timestamp::now())
+    }
+
+    /// Moves something here that was deleted at `path` before.
+    pub(super) fn put_deleted(
+        &self,
+        from: (&Handle, &[u8]),
+        path: &RelPath,
+        digest: Digest,
+        time: Timestamp,
+    ) -> Result<(), StepError> {
+        self.put_of((from, path), Reason::Deleted, digest, time).map(drop)
+    }
+
+    fn put_of(
+        &self,
+        ((dir, name), path): ((&Handle, &[u8]), &RelPath),
+        reason: Reason,
+        digest: Digest,
+        time: Timestamp,
+    ) -> Result<String, StepError> {
+        let id = self.fresh_id(time);
+        let about = about_name(id.as_bytes());
         let record = [
-            format!("{} {:09} {reason} {} {digest}\n", now.seconds, now.nanos, self.side)
+            format!("{} {:09} {reason} {} {digest}\n", time.seconds, time.nanos, self.side)
                 .as_bytes(),
             path.as_bytes(),
         ]
         .concat();
         note::write(self.handle(), &about, &record).step("write a record in the trash")?;
-        let moved = from.0.rename(from.1, &self.dir, id.as_bytes(), RenameFlags::empty());
+        let once = || dir.rename(name, &self.dir, id.as_bytes(), RenameFlags::empty());
+        let moved = writable(dir, once);
         if moved.is_err() {
             let _ = note::remove(self.handle(), &about);
         }
         moved.step("move the old version to the trash")?;
         Ok(id)
+    }
+
+    /// Moves a directory here as it is, under the name that it has in `stage/`, and the intent
+    /// under which it left the tree. Answers, when it is here, whether the intent followed.
+    pub(super) fn fold(
+        &self,
+        (stage, name): (&Handle, &[u8]),
+        intent: &[u8],
+    ) -> Result<Result<(), StepError>, StepError> {
+        let moved =
+            movable((stage, name), || stage.rename(name, &self.dir, name, RenameFlags::empty()));
+        moved.step("move the directory to the trash")?;
+        reach("parted");
+        let record = stage.rename(intent, &self.dir, &about_name(name), RenameFlags::empty());
+        Ok(record.step("move the record of the directory to the trash"))
+    }
+
+    /// The directories that are folded here.
+    pub(super) fn folded(&self) -> io::Result<Vec<Vec<u8>>> {
+        let mut names = self.dir.names()?;
+        names.iter_mut().for_each(|name| {
+            let length = name.strip_suffix(ABOUT).map_or(name.len(), <[u8]>::len);
+            name.truncate(length);
+        });
+        names.retain(|name| is_folded(name));
+        Ok(names)
     }
 
     /// Moves something here together with the intent under which it left the tree. Answers its name
@@ -136,21 +186,31 @@ impl Trash {
         from: (&Handle, &[u8]),
         intent: &[u8],
     ) -> Result<(String, Result<(), StepError>), StepError> {
-        let (id, _) = self.fresh_id();
+        let id = self.fresh_id(Timestamp::now());
         from.0
             .rename(from.1, &self.dir, id.as_bytes(), RenameFlags::empty())
             .step("move the old version to the trash")?;
         reach("parted");
-        let record = from.0.rename(intent, &self.dir, &about_name(&id), RenameFlags::empty());
+        let record =
+            from.0.rename(intent, &self.dir, &about_name(id.as_bytes()), RenameFlags::empty());
         Ok((id, record.step("move the record of the old version to the trash")))
     }
 
     /// Gives a version that a crash or an error parted from its intent that back, if it is here.
     /// Answers whether it was.
     pub fn reunite(&self, intent: (&Handle, &[u8]), before: Identity) -> io::Result<bool> {
+        let own = intent.1.strip_suffix(SUFFIX).unwrap_or(intent.1);
+        if before.kind == Kind::Dir {
+            let is_here = stat_at(&self.dir, own)?.is_some();
+            if is_here {
+                intent.0.rename(intent.1, &self.dir, &about_name(own), RenameFlags::empty())?;
+            }
+            return Ok(is_here);
+        }
         let names: BTreeSet<Vec<u8>> = self.dir.names()?.into_iter().collect();
-        let record_of = |name: &[u8]| [name, ABOUT].concat();
-        let alone = |name: &&Vec<u8>| !name.ends_with(ABOUT) && !names.contains(&record_of(name));
+        let record_of = about_name;
+        let is_version = |name: &[u8]| !name.ends_with(ABOUT) && !is_folded(name);
+        let alone = |name: &&Vec<u8>| is_version(name) && !names.contains(&record_of(name));
         for name in names.iter().rev().filter(alone) {
             if let Ok(Seen::There(row)) = examine(&self.dir, name, None)
                 && Identity::of(&row.entry) == before
@@ -165,7 +225,7 @@ impl Trash {
 
     /// Takes a version out of the trash again: it was moved elsewhere.
     pub fn forget(&self, id: &str) {
-        let _ = note::remove(self.handle(), &about_name(id));
+        let _ = note::remove(self.handle(), &about_name(id.as_bytes()));
     }
 
     /// Everything in the trash, the oldest first.
@@ -183,8 +243,9 @@ impl Trash {
 
     /// What is known of one version, when it is there.
     pub fn about(&self, id: &str) -> io::Result<Option<Trashed>> {
-        let Some(stamp) = stat_at(self.handle(), id.as_bytes())? else { return Ok(None) };
-        let record = note::read(self.handle(), &about_name(id)).unwrap_or_default();
+        let stamp = stat_at(self.handle(), id.as_bytes())?;
+        let Some(stamp) = stamp.filter(|_| !is_folded(id.as_bytes())) else { return Ok(None) };
+        let record = note::read(self.handle(), &about_name(id.as_bytes())).unwrap_or_default();
         let parsed = parse(id, &record, stamp.size).or_else(|| self.adopted(id, &record, &stamp));
         Ok(parsed.map(|trashed| Trashed { size: stamp.size, ..trashed }))
     }
@@ -220,10 +281,9 @@ impl Trash {
         Ok(removed)
     }
 
-    fn fresh_id(&self) -> (String, Timestamp) {
+    fn fresh_id(&self, time: Timestamp) -> String {
         let count = self.next.fetch_add(1, Ordering::Relaxed);
-        let now = Timestamp::now();
-        (format!("{:011}-{:016x}-{count:x}", now.seconds.max(0), self.run), now)
+        format!("{:011}-{:016x}-{count:x}", time.seconds.max(0), self.run)
     }
 
     /// A version whose record is an intent, or lost.
@@ -257,8 +317,14 @@ impl std::fmt::Display for Reason {
     }
 }
 
-fn about_name(id: &str) -> Vec<u8> {
-    [id.as_bytes(), ABOUT].concat()
+/// The name of the record of something here.
+pub(super) fn about_name(id: &[u8]) -> Vec<u8> {
+    [id, ABOUT].concat()
+}
+
+/// Whether this is the name of a folded directory, or of the record of one.
+fn is_folded(name: &[u8]) -> bool {
+    name.starts_with(b"q-")
 }
 
 fn parse(id: &str, record: &[u8], size: u64) -> Option<Trashed> {

@@ -99,7 +99,7 @@ const ARROWS: [(&str, &[&str]); 49] = [
     ("common/src/takeover.rs", &[]),
     ("common/src/path.rs", &["limits"]),
     ("common/src/entry.rs", &["digest", "limits", "time"]),
-    ("common/src/change.rs", &["entry", "path", "problem"]),
+    ("common/src/change.rs", &["entry", "merkle", "path", "problem"]),
     ("common/src/merkle.rs", &["digest", "entry", "limits", "path"]),
     ("common/src/grown.rs", &[]),
     ("common/src/tree.rs", &["entry", "grown", "merkle", "path"]),

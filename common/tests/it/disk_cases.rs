@@ -7,10 +7,12 @@ use std::sync::Arc;
 use common::change::{Change, Operation, Outcome};
 use common::digest::Digest;
 use common::entry::{Entry, File, Link};
+use common::merkle::{Question, Sum};
 use common::path::RelPath;
 use common::replica::source::{Source, SourceError, Supplier};
 use common::side::Side;
 use common::time::Timestamp;
+use common::tree::Tree;
 use common::wire::message::Content;
 use serde_bytes::ByteBuf;
 
@@ -34,6 +36,8 @@ pub(crate) enum What {
     Other,
     /// At another name.
     Moved,
+    /// Nothing; it is a directory, which goes with all that is in it.
+    Cleared,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +70,7 @@ pub(crate) const WHOLE: Features =
 
 /// All kinds of operations, on disks that can do all or not.
 pub(crate) fn cases() -> Vec<Case> {
-    use What::{Dir, File, Link, Moved, Nothing, Other};
+    use What::{Cleared, Dir, File, Link, Moved, Nothing, Other};
     let pairs = [
         (Nothing, File),
         (Nothing, Link),
@@ -87,6 +91,7 @@ pub(crate) fn cases() -> Vec<Case> {
         (File, Moved),
         (Link, Moved),
         (Dir, Moved),
+        (Dir, Cleared),
     ];
     let disks = [
         WHOLE,
@@ -98,7 +103,8 @@ pub(crate) fn cases() -> Vec<Case> {
     ];
     let mut cases = Vec::new();
     for features in disks {
-        for (before, after) in pairs {
+        let as_one = features.noreplace && features.lease;
+        for (before, after) in pairs.into_iter().filter(|(_, after)| as_one || *after != Cleared) {
             for shut in [false, true] {
                 cases.push(Case { before, after, features, shut });
             }
@@ -109,6 +115,15 @@ pub(crate) fn cases() -> Vec<Case> {
 
 pub(crate) fn path(text: &str) -> RelPath {
     RelPath::new(text).expect("a path")
+}
+
+/// The sum of what is known below a path.
+fn sum_below(place: &Place, path: &RelPath) -> Sum {
+    let rows = place.known.below(path).into_iter();
+    let mut tree: Tree = rows.filter_map(|at| Some((at.clone(), place.entry(&at)?))).collect();
+    let directory = Some(path.clone());
+    let question = Question { except: Vec::new(), directory, rows: false, after: None };
+    tree.level(&question, &BTreeSet::new()).sum
 }
 
 fn wanted(case: Case, before: Option<&Entry>) -> Option<Entry> {
@@ -139,6 +154,12 @@ impl Run {
                 What::Dir if case.after == What::Moved => {
                     deeds.push(Deed::Filled("d/f", OLD.to_vec()));
                 }
+                What::Dir if case.after == What::Cleared => {
+                    deeds.push(Deed::Filled("d/f", OLD.to_vec()));
+                    deeds.push(Deed::Filled("d/f/sub", b"deep".to_vec()));
+                    deeds.push(Deed::Link("d/f/sub/link", b"target".to_vec()));
+                    deeds.push(Deed::Directory("d/f/empty"));
+                }
                 What::Dir => deeds.push(Deed::Directory("d/f")),
                 _ => {}
             }
@@ -160,6 +181,10 @@ impl Run {
             _ => Content::None,
         };
         let operation = match (case.after, before) {
+            (What::Cleared, Some(before)) => {
+                let below = sum_below(&place, &f);
+                Operation::Clear { path: f, before, below }
+            }
             (What::Moved, Some(before)) => Operation::Rename { from: f, to: path("e/f"), before },
             (_, before) => Operation::Change(Change { path: f, before, after, copy: None }),
         };

@@ -267,11 +267,13 @@ fn with_error(run: &Run, n: u64, error: Errno, lasting: bool, end: &Tree) -> Res
 
 /// What is in the trash can be asked for by the name that it had.
 fn all_trash_has_its_name(run: &Run) -> Result<(), String> {
-    let listed = run.place().committer.publisher.trash.list();
+    let publisher = run.place().committer.publisher;
+    publisher.unfold(usize::MAX);
+    let listed = publisher.trash.list();
     let listed = listed.map_err(|error| format!("the trash cannot be listed: {error}"))?;
     match listed.iter().find(|version| version.path.as_bytes().starts_with(b"found-in-trash-")) {
         Some(nameless) => Err(format!("nobody knows what is in the trash as {}", nameless.id)),
-        None => Ok(()),
+        None => run.check(),
     }
 }
 
@@ -322,6 +324,16 @@ fn deeds(case: Case) -> Vec<Vec<Deed>> {
         vec![Deed::Mode("d/f", 0o444)],
         vec![Deed::Move("d", "e/d"), Deed::Filled("d", edit("another"))],
     ];
+    if case.after == What::Cleared {
+        deeds.extend([
+            vec![Deed::Write("d/f/sub/new", edit("put deep inside"))],
+            vec![Deed::Save("d/f/sub/in", edit("saved over"))],
+            vec![Deed::Remove("d/f/sub/in")],
+            vec![Deed::Move("d/f/sub/in", "d/away")],
+            vec![Deed::Link("d/f/sub/link", edit("elsewhere"))],
+            vec![Deed::Filled("d/f/empty", edit("inside"))],
+        ]);
+    }
     if case.before == What::Dir {
         deeds.push(vec![Deed::Write("d/f/in", edit("put inside"))]);
     }
@@ -355,18 +367,20 @@ fn whatever_a_user_does_at_any_call_is_not_lost() {
 #[test]
 fn what_is_written_through_an_old_descriptor_at_any_call_is_not_lost() {
     let mut tally = Tally::default();
-    for case in cases().into_iter().filter(|case| case.before == What::File) {
+    let has_file = |case: &Case| case.before == What::File || case.after == What::Cleared;
+    for case in cases().into_iter().filter(has_file) {
+        let file = if case.before == What::File { "d/f" } else { "d/f/sub/in" };
         let (calls, _) = undisturbed(case);
         for opened in 0..=calls {
             for written in opened + 1..=calls + 3 {
                 let run = Run::new(case);
                 let place = run.place();
                 if opened == 0 {
-                    run.disk.lock().deed(&Deed::Open("d/f"));
+                    run.disk.lock().deed(&Deed::Open(file));
                 }
                 run.whim(Some(Box::new(move |files, _| {
                     if files.calls == opened {
-                        files.deed(&Deed::Open("d/f"));
+                        files.deed(&Deed::Open(file));
                     }
                     if files.calls == written {
                         files.deed(&Deed::Finish(b"late".to_vec()));

@@ -89,9 +89,12 @@ pub(crate) fn orders(golden: &mut Golden) {
     let (before, after) = (Some(file()), Some(link()));
     let loses = Operation::Change(Change { path: path("notes.txt"), before, after, copy });
     let operation = Operation::Rename { from: path("a"), to: path("b/c"), before: file() };
+    let below = Sum { digest: Digest([0xd2; 32]), entries: 17 };
+    let clears = Operation::Clear { path: path("a"), before: Entry::Dir { mode: 0o755 }, below };
     let content = Content::None;
     for (name, order) in [
         ("order_commit_rename", Order::Commit { id, operation, content }),
+        ("order_commit_clear", Order::Commit { id, operation: clears, content: Content::None }),
         ("order_commit_loser", Order::Commit { id, operation: loses, content: Content::None }),
         ("order_inventory", Order::Inventory),
         ("order_settle", Order::Settle { id: OrderId(u64::MAX) }),

@@ -102,6 +102,7 @@ pub(crate) fn answer(raw: &mut Raw, message: &PeerMessage, rows: &[(RelPath, Ent
             let now = match operation {
                 Operation::Change(change) => change.after.clone(),
                 Operation::Rename { before, .. } => Some(before.clone()),
+                Operation::Clear { .. } => None,
             };
             Report::Outcome { id: *id, outcome: Outcome::Done { now, aside: None }, spent: None }
         }

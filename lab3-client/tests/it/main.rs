@@ -22,6 +22,7 @@ mod cases_special;
 mod cases_strain;
 mod cases_times;
 mod cases_watching;
+mod clearing;
 mod conflicts_command;
 mod crowds;
 mod dice;

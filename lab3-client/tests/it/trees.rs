@@ -158,13 +158,41 @@ pub(crate) fn text(root: &Path, name: &str) -> Option<String> {
 pub(crate) fn trash(root: &Path) -> Vec<(String, String, String)> {
     let handle = File::open(root.join(".lab3/trash")).expect("a trash");
     let trash = Trash::new(handle.into(), Side::A, Keep::default(), 0);
+    let folded = folded(root);
     let mut found = Vec::new();
     for trashed in trash.list().expect("records") {
         let content = fs::read(root.join(".lab3/trash").join(&trashed.id)).unwrap_or_default();
         let content = String::from_utf8_lossy(&content).into_owned();
         found.push((trashed.path.to_string(), trashed.reason.to_string(), content));
     }
+    // It may have been unfolded meanwhile.
+    found.extend(folded.into_iter().filter(|row| !found.contains(row)).collect::<Vec<_>>());
     found.sort();
+    found
+}
+
+/// What lies in the trash in directories that went there whole.
+fn folded(root: &Path) -> Vec<(String, String, String)> {
+    let trash = root.join(".lab3/trash");
+    let mut found = Vec::new();
+    for top in fs::read_dir(&trash).into_iter().flatten().flatten() {
+        let record = fs::read_link(trash.join(top.file_name()).with_extension("about"));
+        let is_dir = top.file_type().is_ok_and(|kind| kind.is_dir());
+        let (true, Ok(record)) = (is_dir, record) else { continue };
+        let record = record.to_string_lossy().into_owned();
+        let path = record.split_once('\n').expect("a record").1.to_owned();
+        let mut work = vec![(top.path(), path)];
+        while let Some((at, path)) = work.pop() {
+            if let Ok(content) = fs::read(&at) {
+                let content = String::from_utf8_lossy(&content).into_owned();
+                found.push((path.clone(), "deleted".to_owned(), content));
+            }
+            for below in fs::read_dir(&at).into_iter().flatten().flatten() {
+                let name = below.file_name().to_string_lossy().into_owned();
+                work.push((below.path(), format!("{path}/{name}")));
+            }
+        }
+    }
     found
 }
 

@@ -80,6 +80,9 @@ impl Coordinator {
         if self.under_lock(&path, out) {
             return;
         }
+        if self.clear(&path, out) {
+            return;
+        }
         let Verdict { next, conflict } = decide(&self.view(), &path);
         match next {
             Next::Agreed { learn } => {
@@ -241,7 +244,7 @@ impl Coordinator {
         let there = self.seen[side.other()].get(operation.path());
         let repeats = match &operation {
             Operation::Change(change) => same(there, change.after.as_ref()),
-            Operation::Rename { .. } => true,
+            Operation::Rename { .. } | Operation::Clear { .. } => true,
         };
         let repeats = repeats && purpose == Purpose::Agree;
         self.launch(Flight { side, operation, purpose, repeats }, content, out);

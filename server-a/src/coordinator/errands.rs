@@ -71,6 +71,11 @@ impl Errands {
         tasks.any(|(_, task)| task.refusal.is_none())
     }
 
+    /// Whether a task of anybody is under way.
+    pub(super) fn are_going(&self) -> bool {
+        self.tasks.values().any(|task| task.refusal.is_none())
+    }
+
     /// How a task does; one that was never added is done.
     pub(super) fn progress(&self, client: ClientId, number: usize) -> Progress {
         match self.tasks.get(&(client, number)) {
@@ -116,7 +121,7 @@ impl Coordinator {
             else {
                 continue;
             };
-            let paths = paths(&operation);
+            let paths = operation.paths();
             if paths.iter().any(|path| self.flights.touching(path).is_some()) {
                 continue;
             }
@@ -163,6 +168,7 @@ impl Coordinator {
             Operation::Rename { from, to, .. } => {
                 self.renamed_by_errand(flight.side, from, to, outcome);
             }
+            Operation::Clear { .. } => {}
         }
         for path in flight.paths() {
             self.mark(path);
@@ -275,13 +281,6 @@ pub(super) fn put(
     let is_file = after.as_ref().is_some_and(|entry| entry.as_file().is_some());
     let content = if is_file { content } else { Content::None };
     (Operation::Change(Change { path, before, after, copy: None }), content)
-}
-
-fn paths(operation: &Operation) -> Vec<RelPath> {
-    match operation {
-        Operation::Change(change) => vec![change.path.clone()],
-        Operation::Rename { from, to, .. } => vec![from.clone(), to.clone()],
-    }
 }
 
 fn failed(path: &RelPath, outcome: &Outcome) -> Refusal {

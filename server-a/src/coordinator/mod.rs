@@ -12,6 +12,7 @@ mod answers;
 mod births;
 mod checks;
 mod chronicle;
+mod clearing;
 mod comparison;
 mod conflicts;
 mod cycle;
@@ -37,7 +38,7 @@ mod waits;
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::entry::{Entry, same};
-use common::limits::PEER_ROWS_MAX;
+use common::limits::{CLEARED_ROWS_MIN, PEER_ROWS_MAX};
 use common::path::RelPath;
 use common::problem::Problem;
 use common::reconcile::View;
@@ -159,6 +160,10 @@ pub struct Coordinator {
     copies: BTreeSet<RelPath>,
     /// What is wrong with the journal.
     journal: Option<String>,
+    /// From so many rows in it on a directory goes as one …
+    cleared_min: usize,
+    /// … but for these, which did not.
+    singly: BTreeSet<RelPath>,
     /// How many paths were decided.
     decisions: u64,
     /// Whether anything moved since people were last told that all is settled.
@@ -222,6 +227,8 @@ impl Coordinator {
             checks: Checks::default(),
             copies: BTreeSet::new(),
             journal: None,
+            cleared_min: CLEARED_ROWS_MIN,
+            singly: BTreeSet::new(),
             decisions: 0,
             moved: false,
             archive,
@@ -348,6 +355,7 @@ impl Coordinator {
         let is_file = |entry: &Option<Entry>| u64::from(entry.as_ref().is_some_and(is_a_file));
         self.checks.moved();
         self.copies.remove(path);
+        self.singly.remove(path);
         let old = self.archive.set_as(&self.seen.a, path, entry.clone());
         self.stored.entry(path.clone()).or_insert_with(|| old.clone());
         self.files = self.files + is_file(&entry) - is_file(&old);

@@ -34,6 +34,7 @@ impl Coordinator {
             Operation::Rename { from, to, before } => {
                 self.rename_ended(&flight, (&from, &to), &before, outcome.clone(), out);
             }
+            Operation::Clear { path, .. } => self.cleared(&flight, &path, &outcome, out),
         }
         self.drain_went(&flight.purpose, &outcome, out);
         if flight.is_noted() {

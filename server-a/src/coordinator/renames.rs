@@ -93,6 +93,13 @@ impl Hints {
         })
     }
 
+    /// Whether a hint has a name at the path, above it or below it.
+    pub(super) fn touches(&self, path: &RelPath) -> bool {
+        self.covering(path).is_some()
+            || rows_below(&self.from, path).next().is_some()
+            || rows_below(&self.by_new, path).next().is_some()
+    }
+
     /// Forgets what a side said; answers the names.
     pub(super) fn forget(&mut self, side: Side) -> Vec<RelPath> {
         let gone: Vec<RelPath> =
@@ -209,7 +216,7 @@ impl Coordinator {
     }
 
     /// Whether something is unknown at, above or below a path.
-    fn troubles(&self, side: Side, path: &RelPath) -> bool {
+    pub(super) fn troubles(&self, side: Side, path: &RelPath) -> bool {
         let problems = &self.problems[side];
         !problems.is_empty()
             && (upward(path).any(|p| problems.contains_key(&p))

@@ -9,6 +9,7 @@ use common::change::Operation;
 use common::entry::{Entry, same};
 use common::path::RelPath;
 use common::side::Side;
+use common::tree::Tree;
 use common::wire::message::OrderId;
 
 use super::Coordinator;
@@ -127,6 +128,15 @@ impl Coordinator {
                         None => self.learn(to, Some(before.clone()), None),
                     }
                     to.clone()
+                })
+            }
+            Operation::Clear { path, .. } => {
+                let is_gone =
+                    |tree: &Tree| tree.get(path).is_none() && tree.below(path).next().is_none();
+                let news = !is_gone(&self.archive);
+                ((done || is_gone(seen)) && news).then(|| {
+                    self.learn_cleared_unheard(path, out);
+                    path.clone()
                 })
             }
         }

@@ -166,6 +166,11 @@ impl Waits {
         rows_below(&self.at, path).map(|(p, _)| p.clone()).collect()
     }
 
+    /// Whether a path below a path waits.
+    pub(super) fn any_below(&self, path: &RelPath) -> bool {
+        rows_below(&self.at, path).next().is_some()
+    }
+
     pub(super) fn reason(&self, path: &RelPath) -> Option<&Reason> {
         self.at.get(path).map(|w| &w.reason)
     }

@@ -186,6 +186,12 @@ impl Deep {
         deep
     }
 
+    /// From now on also small directories go as one.
+    pub(crate) fn clear_small(&mut self) {
+        self.durable.clears = true;
+        self.coordinator.clear_from(1);
+    }
+
     fn start(&mut self) {
         let mut out = Vec::new();
         self.coordinator.start(&mut out);

@@ -105,6 +105,7 @@ impl Deep {
     pub(crate) fn save_scan(&mut self, side: Side) {
         self.settle_left(side);
         let sided = &mut self.sides[side];
+        sided.place.committer.publisher.unfold(2);
         let mut rows = sided.place.known.unsaved();
         keep_flushed(&sided.place.root, &mut rows);
         for (path, row) in rows {

@@ -29,6 +29,8 @@ const GOING_ON: u64 = 1 << 33;
 const PATHS: [&str; 9] = ["a", "b", "d", "d/a", "d/b", "e", "e/a", "d/e", "d/e/a"];
 /// Few names, so that both users often make the same.
 const CROWDED: [&str; 4] = ["d", "d/e", "d/e/a", "d/e/b"];
+/// Directories that are filled and removed.
+const DIRECTORIES: [&str; 3] = ["d", "e", "d/e"];
 const ERRORS: [Errno; 5] = [Errno::IO, Errno::NOSPC, Errno::MFILE, Errno::ACCESS, Errno::ROFS];
 
 fn number(name: &str) -> Option<u64> {
@@ -137,12 +139,18 @@ fn attempt(seed: u64, only: Option<BTreeSet<u64>>) -> (Result<u64, String>, User
     let mut has = || all || rng.below(2) == 0;
     let (exchange, noreplace, lease, recycles) = (has(), has(), has(), has());
     let mut world = Deep::new(Features { exchange, noreplace, lease, recycles });
+    let clearing = seed % 4 > 1;
+    if clearing {
+        world.clear_small();
+    }
     let trace = std::env::var("LAB3_SIM_TRACE").ok();
     world.trace = trace.as_ref().map(|_| Vec::new());
-    let manner = Manner { overlapping: seed >= OVERLAPPING, going_on: seed >= GOING_ON };
+    let (overlapping, going_on) = (seed >= OVERLAPPING, seed >= GOING_ON);
+    let manner = Manner { overlapping, going_on, clearing };
     let crowded = manner.overlapping && seed.is_multiple_of(2);
     let paths: &[&str] = if crowded { &CROWDED } else { &PATHS };
-    let mut users = Users { rng: Rng(rng.next()), paths, count: 0, only, made: Vec::new() };
+    let mut users =
+        Users { rng: Rng(rng.next()), paths, clearing, count: 0, only, made: Vec::new() };
     let simulate = || simulate(&mut world, &mut rng, &mut users, manner);
     let result = catch_unwind(AssertUnwindSafe(simulate));
     if let (Some(trace), Some(lines)) = (trace, &world.trace) {
@@ -166,12 +174,15 @@ struct Manner {
     overlapping: bool,
     /// Users do something between an end and the next start.
     going_on: bool,
+    /// Directories are often filled, agreed on and removed.
+    clearing: bool,
 }
 
 /// What both users do next; each deed has a number by which it can be left out.
 struct Users {
     rng: Rng,
     paths: &'static [&'static str],
+    clearing: bool,
     count: u64,
     only: Option<BTreeSet<u64>>,
     made: Vec<String>,
@@ -183,7 +194,9 @@ impl Users {
         let content = format!("c{}", self.count).into_bytes();
         let at = self.paths[self.rng.below(self.paths.len())];
         let to = self.paths[self.rng.below(self.paths.len())];
-        let deed = match self.rng.below(20) {
+        let deed = match self.rng.below(if self.clearing { 32 } else { 20 }) {
+            20..=25 => Deed::Filled(DIRECTORIES[self.rng.below(DIRECTORIES.len())], content),
+            26..=31 => Deed::Remove(DIRECTORIES[self.rng.below(DIRECTORIES.len())]),
             0..=4 => Deed::Write(at, content),
             5..=7 => Deed::Save(at, content),
             8..=9 => Deed::Remove(at),
@@ -208,7 +221,7 @@ fn simulate(
     world: &mut Deep,
     rng: &mut Rng,
     users: &mut Users,
-    Manner { overlapping, going_on }: Manner,
+    Manner { overlapping, going_on, clearing }: Manner,
 ) -> Result<(), String> {
     let (mortal, cuts, faulty) = (rng.below(2) == 0, rng.below(2) == 0, rng.below(2) == 0);
     let (locking, flapping) = (rng.below(3) == 0, rng.below(2) == 0);
@@ -229,6 +242,9 @@ fn simulate(
         let (what, ms) = (rng.below(100), rng.below(3000) as u64);
         let seed = rng.next();
         let lives = world.mortal(|world| match what {
+            0..=9 if clearing && whim > 0 && seed.is_multiple_of(2) => {
+                world.go_on_until(Deep::is_at_rest);
+            }
             0..=24 => act(world, side, users),
             25..=44 => {
                 world.notice(side, seed.is_multiple_of(50));
@@ -243,12 +259,7 @@ fn simulate(
             45..=62 => drop(world.run_order(side)),
             63..=78 => drop(world.run_report(side)),
             79..=86 => drop(world.run_shell()),
-            87..=89 => {
-                world.pass(ms);
-                if world.is_due() {
-                    world.wake();
-                }
-            }
+            87..=89 => pass(world, ms),
             90 => world.save_scan(side),
             91..=92 if locking => lock(world, seed),
             93 if locking => unlock(world, seed),
@@ -284,6 +295,13 @@ fn nothing_waits(world: &Deep, faulty: bool) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn pass(world: &mut Deep, ms: u64) {
+    world.pass(ms);
+    if world.is_due() {
+        world.wake();
+    }
 }
 
 /// All files are closed, and everything is looked at and carried out.

@@ -24,6 +24,8 @@ pub(crate) struct Durable {
     pub(crate) next_seq: u64,
     /// As long as no power cut comes.
     pub(crate) underway: Underway,
+    /// Whether also small directories go as one.
+    pub(crate) clears: bool,
     epoch: u64,
 }
 
@@ -45,7 +47,7 @@ impl Durable {
     pub(crate) fn coordinator(&mut self, limits: Limits) -> Coordinator {
         self.epoch += 1;
         let edits = self.pending.values().cloned();
-        Coordinator::new(Remembered {
+        let mut coordinator = Coordinator::new(Remembered {
             archive: self.archive.clone(),
             peer: self.peer,
             locks: self.locks.clone(),
@@ -54,6 +56,10 @@ impl Durable {
             underway: self.underway.clone(),
             epoch: self.epoch,
             limits,
-        })
+        });
+        if self.clears {
+            coordinator.clear_from(1);
+        }
+        coordinator
     }
 }

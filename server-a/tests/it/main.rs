@@ -10,6 +10,7 @@ mod arrival;
 mod bounds;
 mod broken_links;
 mod checks;
+mod clearing;
 mod coordinator;
 mod deep;
 mod deep_gap;

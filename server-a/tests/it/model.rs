@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::change::{Change, Operation, Outcome};
 use common::digest::Digest;
 use common::entry::{Entry, File, Link, same};
+use common::merkle::{Question, Sum};
 use common::path::{RelPath, rows_below};
 use common::problem::Problem;
 use common::reconcile::conflict::copy_path;
@@ -254,7 +255,37 @@ impl Replica {
                 rename_rows(&mut self.known, from, to);
                 Outcome::Done { now, aside: None }
             }
+            Operation::Clear { path, before, below } => self.clear(path, before, below),
         }
+    }
+
+    /// A directory goes with all that is in it, when that is as it is known.
+    fn clear(&mut self, path: &RelPath, before: &Entry, below: &Sum) -> Outcome {
+        let rows = |rows: &BTreeMap<RelPath, Node>| -> BTreeMap<RelPath, Node> {
+            let top = rows.get_key_value(path).into_iter();
+            top.chain(rows_below(rows, path)).map(|(p, n)| (p.clone(), n.clone())).collect()
+        };
+        let (known, there) = (rows(&self.known), rows(&self.tree));
+        let mut tree: Tree = known.iter().map(|(p, n)| (p.clone(), n.entry.clone())).collect();
+        let directory = Some(path.clone());
+        let question = Question { except: Vec::new(), directory, rows: false, after: None };
+        let now = known.get(path).map(|node| node.entry.clone());
+        let is_it = same(now.as_ref(), Some(before))
+            && tree.level(&question, &BTreeSet::new()).sum == *below
+            && self.problems.keys().all(|at| !at.touches(path));
+        if known != there || !is_it && !there.is_empty() {
+            self.notice(path);
+            return Outcome::Stale { now };
+        }
+        for (gone, node) in there.into_iter().rev() {
+            self.put(&gone, None);
+            self.known.remove(&gone);
+            if let Some(digest) = content(&node.entry) {
+                self.trash.insert(digest);
+                self.trashed.push((gone, node.entry));
+            }
+        }
+        Outcome::Done { now: None, aside: None }
     }
 
     fn change(

@@ -100,6 +100,7 @@ fn step(world: &mut World, rng: &mut Rng, number: usize) {
             }
         }
         36 => drop(world.run()),
+        37..=39 if world.durable.clears => drop(world.run()),
         37..=46 => go_on(world, rng.below(4) > 0, rng.below(4) == 0),
         47..=48 => world.disconnect(),
         49..=53 => world.restart_a(rng.below(2) == 0),
@@ -131,6 +132,7 @@ fn go_on(world: &mut World, hears: bool, saves: bool) {
 fn deed(world: &mut World, side: Side, rng: &mut Rng, number: usize) {
     let some = |rng: &mut Rng| path(&format!("{}/{}", own(side), NAMES[rng.below(NAMES.len())]));
     let (at, to) = (some(rng), some(rng));
+    let clears = world.durable.clears;
     let replica = &mut world.sides[side];
     let there = replica.entry(&at).cloned();
     let is_dir = there.as_ref().is_some_and(Entry::is_dir);
@@ -164,6 +166,20 @@ fn deed(world: &mut World, side: Side, rng: &mut Rng, number: usize) {
             replica.put(&to, None);
             replica.rename(&at, &to);
             format!("renamed `{at}` to `{to}`")
+        }
+        // A directory with something in it, so that it can go as one.
+        11 if clears && there.is_none() && replica.has_parent(&at) => {
+            replica.put(&at, Some(Entry::Dir { mode: 0o755 }));
+            for name in ["f", "g"] {
+                replica.put(&at.join(name).expect("a short name"), Some(new()));
+            }
+            format!("made `{at}` with files in it")
+        }
+        11 if clears && is_dir => {
+            let below: Vec<RelPath> =
+                rows_below(&replica.tree, &at).map(|(below, _)| below.clone()).collect();
+            below.iter().rev().chain([&at]).for_each(|gone| replica.put(gone, None));
+            format!("removed `{at}` with all that was in it")
         }
         _ => return,
     };

@@ -57,6 +57,7 @@ impl World {
                 (vec![&c.path], displaces)
             }
             Operation::Rename { from, to, .. } => (vec![from, to], true),
+            Operation::Clear { path, .. } => (vec![path], true),
         };
         for lock in self.coordinator.locks().iter().filter(|l| l.state == LockState::Held) {
             for path in &paths {

@@ -99,6 +99,7 @@ impl Obedient {
             let now = match operation {
                 Operation::Change(change) => change.after,
                 Operation::Rename { before, .. } => Some(before),
+                Operation::Clear { .. } => None,
             };
             let outcome = Outcome::Done { now, aside: None };
             self.tell(Event::Reported(side, Report::Outcome { id, outcome, spent: None }));

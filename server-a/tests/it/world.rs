@@ -115,6 +115,12 @@ impl World {
         world
     }
 
+    /// From now on also small directories go as one.
+    pub(crate) fn clear_small(&mut self) {
+        self.durable.clears = true;
+        self.coordinator.clear_from(1);
+    }
+
     fn start(&mut self) {
         self.coordinator.check_every(self.check_every);
         let mut out = Vec::new();
@@ -271,6 +277,7 @@ impl World {
             0..=3 if matches!(&operation, Operation::Change(c) if c.before.is_some()) => {
                 Outcome::Busy
             }
+            0..=1 if matches!(&operation, Operation::Clear { .. }) => Outcome::Busy,
             4 => Outcome::Failed(Problem { kind: ProblemKind::Refused, detail: "no".into() }),
             number => {
                 let has = self.at_hand(side, &operation, &content);
