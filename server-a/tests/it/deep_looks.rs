@@ -102,6 +102,17 @@ impl Deep {
         let _ = self.sides[side].place.committer.publisher.settle_left();
     }
 
+    /// Whether nothing that came out of a tree lies in `stage/`, but where the disk had errors.
+    pub(crate) fn nothing_waits(&self, faulty: bool) -> Result<(), String> {
+        for side in Side::BOTH.into_iter().filter(|_| !faulty) {
+            let staged = self.sides[side].disk.lock().walk(".lab3/stage");
+            if let Some(name) = staged.keys().next() {
+                return Err(format!("`{name}` waits in {side}'s stage"));
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn save_scan(&mut self, side: Side) {
         self.settle_left(side);
         let sided = &mut self.sides[side];
