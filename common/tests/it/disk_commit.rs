@@ -477,3 +477,24 @@ fn a_reader_finds_the_old_version_or_the_new_one_at_every_call() {
     }
     tally.end("readers");
 }
+
+/// It is brought back at once, and not when the trash is unfolded.
+#[test]
+fn an_edit_in_a_directory_that_goes_is_not_in_the_trash_when_that_is_done() {
+    let mut tally = Tally::default();
+    for case in cases().into_iter().filter(|case| case.after == What::Cleared) {
+        let (calls, _) = undisturbed(case);
+        for n in 1..=calls {
+            let run = Run::new(case);
+            let place = run.place();
+            let edit = Deed::Save("d/f/sub/in", b"saved over".to_vec());
+            run.whim(Some(at(n, move |files| (files.deed(&edit), Verdict::Go).1)));
+            let outcome = run.commit(&place);
+            let trashed = run.disk.lock().contents(".lab3/trash");
+            let is_kept = !trashed.contains(b"saved over".as_slice());
+            let result = is_kept.then_some(()).ok_or("it is in the trash".to_owned());
+            tally.note(&run, &|| format!("an edit at {n}, {outcome:?}"), result);
+        }
+    }
+    tally.end("edits in what goes");
+}
